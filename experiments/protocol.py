@@ -1,0 +1,149 @@
+"""The paper's protocol, said once: splits, clips, crops, training, and the three sizes (`DEMO`, `TINY`, `PAPER`).
+
+FLAG3D++ (Sections 4.2 and 5.1): 128 frames, ten crops per sequence for training and test, the test side's actions
+unseen. The paper prints neither epochs nor learning rate; `TrainSpec`'s recipe `ours` is used for every learned method,
+so that methods are compared under one training.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from flag3d_ray.errors import RunError
+from flag3d_ray.methods.base import Method
+from flag3d_ray.methods.counting.hl_rac import HLRAC, DensityNetwork, Fusion
+from flag3d_ray.methods.counting.transrac import TransRAC
+from flag3d_ray.run import DataSpec, Run, Text, TrainSpec
+
+Level = Literal[1, 2, 3]
+
+FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
+LEVELS: tuple[Level, ...] = get_args(Level)
+CROPS = 10
+SEEDS = (0, 1, 2)
+# FLAG3D++ counts actions that training never saw. UI-PRMD has too few actions for that and tests on unseen people.
+SPLITS = {"synthetic": "by_action", "synthetic-demo": "by_action", "ui_prmd": "by_person"}
+# Fitted methods are not trained, so that no training setting may tell two of their runs apart.
+FITTED = TrainSpec(epochs=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A size of everything: clips, network, training.
+
+    `dataset` and `text_encoder` are what tables use where the caller names no other.
+    """
+
+    name: str
+    dataset: str
+    frames: int
+    text_encoder: str
+    network: DensityNetwork
+    train: TrainSpec
+    turn: float = 0.0
+    noise: float = 0.0
+
+
+# The smallest network that still learns within a demonstration; `TINY` is the same at the paper's clip length.
+SMALL = DensityNetwork(
+    widths=(8, 16, 8),
+    similarity_heads=4,
+    similarity_width=16,
+    conv_channels=8,
+    model_width=64,
+    attention_heads=4,
+    feed_forward=64,
+    layers=1,
+    density_widths=(64, 32),
+    dropout=(0.1, 0.1, 0.1),
+)
+DEMO = Preset(
+    name="demo",
+    dataset="synthetic-demo",
+    frames=64,
+    text_encoder="minilm",
+    network=SMALL,
+    train=TrainSpec(epochs=8, batch=64, learning_rate=2e-3, max_clips_per_epoch=1024, max_validation_clips=256),
+)
+TINY = Preset(
+    name="tiny",
+    dataset="synthetic",
+    frames=128,
+    text_encoder="minilm",
+    network=SMALL,
+    train=TrainSpec(epochs=20, batch=64, learning_rate=1.5e-3, max_clips_per_epoch=4096, max_validation_clips=512),
+)
+PAPER = Preset(
+    name="paper",
+    dataset="synthetic",
+    frames=128,
+    text_encoder="bert",
+    network=DensityNetwork(),
+    train=TrainSpec(epochs=25, batch=64, learning_rate=3e-4),
+)
+PRESETS = {preset.name: preset for preset in (DEMO, TINY, PAPER)}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        RunError: there is none.
+    """
+    if name not in PRESETS:
+        raise RunError(where=f"preset {name!r}", rule="unknown preset", remedy=f"choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def hl_rac(size: Preset, fusion: Fusion) -> HLRAC:
+    """HL-RAC as the paper writes it (profile `paper`), in a preset's size."""
+    return HLRAC(fusion=fusion, **_sizes(size))
+
+
+def transrac(size: Preset) -> TransRAC:
+    """The same network without language."""
+    return TransRAC(**_sizes(size))
+
+
+def text(size: Preset, encoder: str = "", level: Level = 1) -> Text:
+    """The language of a run: one pooled vector per caption, of level 1 (the action's name) by default."""
+    return Text(encoder=encoder or size.text_encoder, caption_level=level)
+
+
+def data(size: Preset, dataset: str, language: Text | None = None) -> DataSpec:
+    """The clips of a learned method.
+
+    Raises:
+        RunError: the dataset has no split in this protocol.
+    """
+    return DataSpec(
+        dataset=dataset,
+        split=_split(dataset),
+        frames=size.frames,
+        crops=CROPS,
+        test_crops=CROPS,
+        text=language,
+        turn=size.turn,
+        noise=size.noise,
+    )
+
+
+def learned(size: Preset, dataset: str, method: Method, language: Text | None = None, seed: int = 0) -> Run:
+    """A run of a method that trains."""
+    return Run(method=method, data=data(size, dataset, language), train=size.train, seed=seed)
+
+
+def fitted(size: Preset, dataset: str, method: Method, seed: int = 0) -> Run:
+    """A run of a method that is fitted in one pass or not at all, on clips without added noise."""
+    clips = DataSpec(dataset=dataset, split=_split(dataset), frames=size.frames, crops=CROPS, test_crops=CROPS)
+    return Run(method=method, data=clips, train=FITTED, seed=seed)
+
+
+def _sizes(size: Preset) -> dict[str, Any]:
+    return {field.name: getattr(size.network, field.name) for field in fields(DensityNetwork)}
+
+
+def _split(dataset: str) -> str:
+    if dataset not in SPLITS:
+        remedy = f"choose one of {', '.join(SPLITS)}, or add its split to experiments/protocol.py"
+        raise RunError(where=f"dataset {dataset!r}", rule="the protocol has no split for it", remedy=remedy)
+    return SPLITS[dataset]

@@ -1,0 +1,90 @@
+"""What every launching verb does: data in place, runs ensured under a live view and the MLflow view, failures named."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from flag3d_ray.data.catalogue import ensure_dataset
+from flag3d_ray.errors import RunError
+from flag3d_ray.home import Home
+from flag3d_ray.progress import Cell, Watcher
+from flag3d_ray.run import Resources, Run
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launch's surroundings."""
+
+    home: Home
+    resources: Resources
+    console: Console
+    track: bool = True
+    retry_failed: bool = False
+
+    def data(self, *names: str) -> None:
+        """Make the synthetic datasets that are missing; others must have been ingested."""
+        for name in names:
+            ensure_dataset(name, self.home, self.resources, self.console)
+
+    def watchers(self, title: str, group: str) -> list[Watcher]:
+        """The live view and, unless it is switched off, the MLflow view."""
+        from flag3d_ray.viz.live import live_view
+
+        views: list[Watcher] = [live_view(title, self.console)]
+        if self.track:
+            from flag3d_ray.tracking import MlflowView
+
+            views.append(MlflowView(self.home.mlflow_uri, self.home.root / "mlruns", group=group))
+        return views
+
+    def ensure(self, runs: Iterable[Run], title: str, group: str) -> list[Cell]:
+        """Make the runs finished and return their cells; nothing but the cells is touched where all are cached."""
+        from flag3d_ray.execution import ensure
+
+        runs = list(dict.fromkeys(runs))
+        self.data(*dict.fromkeys(run.data.dataset for run in runs))
+        return ensure(runs, self.home, self.resources, self.watchers(title, group), retry_failed=self.retry_failed)
+
+
+def resources(executor: str, workers: int, concurrent: int, address: str) -> Resources:
+    """The resources of this machine, as the options ask.
+
+    Raises:
+        RunError: an unknown executor.
+    """
+    import torch
+
+    if executor not in ("ray", "local"):
+        raise RunError(where=f"--executor {executor}", rule="unknown executor", remedy="use ray or local")
+    cpus = os.cpu_count() or 1
+    gpus = torch.cuda.device_count()
+    return Resources(
+        executor=executor,
+        workers=workers,
+        concurrent=concurrent or max(1, gpus or cpus),
+        cpus=cpus,
+        gpus=gpus,
+        compile=gpus > 0,
+        address=address,
+    )
+
+
+@contextmanager
+def interruptible(console: Console):
+    """Ctrl-C ends the block with a sentence: what was done is kept, and the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("\nInterrupted. What is done is kept; type the same command to go on.")
+        raise SystemExit(130) from None
+
+
+def summary(cells: Sequence[Cell]) -> str:
+    """`18 cells: 16 finished, 2 cached`."""
+    counts: dict[str, int] = {}
+    for cell in cells:
+        counts[cell.state] = counts.get(cell.state, 0) + 1
+    return f"{len(cells)} cells: " + ", ".join(f"{number} {state}" for state, number in counts.items())

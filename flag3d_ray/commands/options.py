@@ -1,0 +1,45 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flag3d_ray.errors import RunError
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where data, runs and tables lie.", envvar="FLAG3D_HOME", show_default=".flag3d"),
+]
+PresetOption = Annotated[str, typer.Option("--preset", help="Size of everything: demo, tiny or paper.")]
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", help="synthetic, synthetic-demo or ui_prmd.", show_default="synthetic of the preset")
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, as 0-2 or 0,3,7.")]
+EncoderOption = Annotated[
+    str, typer.Option("--text-encoder", help="minilm, lexical, bert or clip.", show_default="the preset's")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", help="Ray Train workers per run; the result does not depend on it.")]
+ConcurrentOption = Annotated[int, typer.Option("--concurrent", help="Runs at a time.", show_default="one per CPU")]
+ExecutorOption = Annotated[str, typer.Option("--executor", help="ray, or local for one run after the other without Ray.")]
+AddressOption = Annotated[str, typer.Option("--address", help="A running Ray cluster; local starts one for this command.")]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]
+TrackOption = Annotated[bool, typer.Option("--track/--no-track", help="Write the runs to MLflow while they go on.")]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0-2` -> (0, 1, 2); `0,3` -> (0, 3).
+
+    Raises:
+        RunError: the text is neither.
+    """
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.strip().partition("-")
+            seeds.extend(range(int(first), int(last or first) + 1))
+    except ValueError as error:
+        raise RunError(where=f"--seeds {text}", rule="not a list of seeds", remedy="write 0-2 or 0,3,7") from error
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise RunError(where=f"--seeds {text}", rule="empty or repeated seeds", remedy="write 0-2 or 0,3,7")
+    return tuple(seeds)

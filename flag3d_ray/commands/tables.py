@@ -1,0 +1,155 @@
+"""`flag3d table`, `flag3d train`, `flag3d sweep`: ask for runs, then read what they say."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flag3d_ray.commands.launch import Launch, interruptible, resources, summary
+from flag3d_ray.commands.options import (
+    AddressOption,
+    ConcurrentOption,
+    DatasetOption,
+    EncoderOption,
+    ExecutorOption,
+    HomeOption,
+    PresetOption,
+    RetryOption,
+    SeedsOption,
+    TrackOption,
+    WorkersOption,
+    parse_seeds,
+)
+from flag3d_ray.errors import RunError
+from flag3d_ray.home import Home
+
+
+def table(
+    number: Annotated[int, typer.Argument(help="The paper's table: 3, 4 or 6.")],
+    preset: PresetOption = "tiny",
+    dataset: DatasetOption = "",
+    seeds: SeedsOption = "0-2",
+    text_encoder: EncoderOption = "",
+    variant: Annotated[str, typer.Option("--variant", help="MAE formula: paper divides by c, released by c + 0.1.")] = "paper",
+    rounded: Annotated[bool, typer.Option("--rounded", help="Round predicted counts before the metrics.")] = False,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Run what is missing, or only show what is there.")] = True,
+    executor: ExecutorOption = "ray",
+    workers: WorkersOption = 1,
+    concurrent: ConcurrentOption = 0,
+    address: AddressOption = "local",
+    retry_failed: RetryOption = False,
+    track: TrackOption = True,
+    home: HomeOption = None,
+) -> None:
+    """Run a table of the paper and print it: measured beside published. Typing it again continues it.
+
+    Example: flag3d table 3 --preset tiny --seeds 0-2
+    """
+    from flag3d_ray import render
+    from flag3d_ray.scoring import score
+    from flag3d_ray.tables import Variant, load_table
+
+    if variant not in ("paper", "released"):
+        raise RunError(where=f"--variant {variant}", rule="unknown formula", remedy="use paper or released")
+    console = Console()
+    dataset = dataset or default_dataset(preset)
+    options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder or None}
+    declared = load_table(number, **options)
+    launch = Launch(Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
+    cells = []
+    if run:
+        with interruptible(console):
+            name = f"Table {number}, preset {preset}, {dataset}"
+            cells = launch.ensure(declared.runs(), name, f"table{number:02d}-{preset}-{dataset}")
+            console.print(summary(cells))
+    scored = score(declared, launch.home, variant=Variant(variant, rounded))
+    console.print(render.terminal(scored))
+    for path in render.write(scored, launch.home):
+        console.print(f"written: {path}", soft_wrap=True, highlight=False)
+    if any(cell.state == "failed" for cell in cells):
+        raise SystemExit(1)
+
+
+def train(
+    method: Annotated[str, typer.Argument(help="A row's id of Table 3, as hl_rac_multiplication, transrac or fourier.")],
+    preset: PresetOption = "tiny",
+    dataset: DatasetOption = "",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of weights, order and augmentation.")] = 0,
+    text_encoder: EncoderOption = "",
+    caption_level: Annotated[int, typer.Option("--caption-level", help="1 name, 2 details, 3 instructions.")] = 1,
+    executor: ExecutorOption = "local",
+    workers: WorkersOption = 1,
+    address: AddressOption = "local",
+    retry_failed: RetryOption = False,
+    track: TrackOption = True,
+    home: HomeOption = None,
+) -> None:
+    """Train one method with one seed, and print its metrics on the test clips.
+
+    Example: flag3d train hl_rac_multiplication --preset demo --caption-level 2
+    """
+    from flag3d_ray.execution import require_finished
+    from flag3d_ray.run import Text
+    from flag3d_ray.tables import load_table
+
+    console = Console()
+    dataset = dataset or default_dataset(preset)
+    rows = load_table(3, preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder or None).rows
+    runs = {row.method: row.runs[0] for row in rows if row.runs}
+    if method not in runs:
+        raise RunError(where=f"method {method!r}", rule="not a method that runs", remedy=f"choose one of {', '.join(runs)}")
+    run = replace(runs[method], seed=seed)
+    if run.data.text is not None:
+        text = Text(encoder=run.data.text.encoder, caption_level=caption_level, tokens=run.data.text.tokens)  # pyright: ignore
+        run = replace(run, data=replace(run.data, text=text))
+    executor = "ray" if workers > 1 else executor
+    launch = Launch(Home.at(home), resources(executor, workers, 1, address), console, track, retry_failed)
+    with interruptible(console):
+        cells = launch.ensure([run], run.label, f"train-{preset}-{dataset}")
+    require_finished(cells)
+    console.print(f"{run.label}: test clips of {dataset}, split {run.data.split}, preset {preset}")
+    for name, value in cells[-1].folder.metrics().items():
+        console.print(f"  {name:18} {value:.4f}", highlight=False)
+
+
+def sweep(
+    name: Annotated[str, typer.Argument(help="A search declared in experiments: hlrac.")] = "hlrac",
+    preset: PresetOption = "demo",
+    dataset: DatasetOption = "",
+    trials: Annotated[int, typer.Option("--trials", help="Completed trials to reach, earlier launches counted in.")] = 24,
+    concurrent: ConcurrentOption = 0,
+    address: AddressOption = "local",
+    track: TrackOption = True,
+    home: HomeOption = None,
+) -> None:
+    """Search with Ray Tune and Optuna; typing it again continues the study. Bad trials are stopped early.
+
+    Example: flag3d sweep hlrac --preset demo --trials 30
+    """
+    from flag3d_ray.search import search
+    from flag3d_ray.declarations import load_sweep
+
+    console = Console()
+    dataset = dataset or default_dataset(preset)
+    declared = load_sweep(name, preset=preset, dataset=dataset, trials=trials)
+    launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track)
+    with interruptible(console):
+        launch.data(dataset)
+        title = f"Search {declared.name}"
+        found = search(declared, launch.home, launch.resources, launch.watchers(title, declared.name))
+    print_found(console, found)
+
+
+def print_found(console: Console, found) -> None:
+    """What a search found, in three lines."""
+    parameters = ", ".join(f"{name} {value}" for name, value in found.parameters.items())
+    console.print(f"{found.completed} trials completed, {found.stopped_early} of them stopped early")
+    console.print(f"best arm: {parameters} (validation MAE {found.value:.4f}, held-out actions of the training side)")
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in found.importances.items())
+    console.print(f"importance of the parameters (fANOVA, sums to 1): {shares or 'too few different trials'}")
+
+
+def default_dataset(preset: str) -> str:
+    """The synthetic dataset of a preset's size."""
+    return "synthetic-demo" if preset == "demo" else "synthetic"

@@ -1,0 +1,156 @@
+"""Sequences -> clips: crop, resample, centre on the root, label. One object serves training, validation and test.
+
+A clip is (sequence, copy); its crop is frozen, so clip i is the same clip in every epoch, process and run. Only the
+augmentation beyond the paper (`DataSpec.turn`, `DataSpec.noise`) is drawn anew, from (seed, epoch, clip).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float32, Int
+
+from flag3d_ray.data.crops import Crop, draw_crop, resample_indices
+from flag3d_ray.data.ingest import Dataset, open_dataset
+from flag3d_ray.data.labels import density_batch
+from flag3d_ray.data.splits import split_indices
+from flag3d_ray.data.text import EmbeddingTable, encoder
+from flag3d_ray.methods.base import Shapes
+from flag3d_ray.run import DataSpec
+from flag3d_ray.sample import Batch, Sample
+
+Part = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """Where the clips come from; hashable, so that a process opens each source once."""
+
+    folder: Path
+    text_cache: Path
+    part: Part
+    data: DataSpec
+
+    @property
+    def copies(self) -> int:
+        """Crops per sequence of this part: validation is cropped like the test set."""
+        return self.data.crops if self.part == "train" else self.data.test_crops
+
+
+class Clips:
+    """Random access to the clips of one part of a split."""
+
+    def __init__(self, spec: ClipSpec) -> None:
+        self.spec = spec
+        self.dataset: Dataset = open_dataset(spec.folder)
+        self._sequences = split_indices(self.dataset, spec.data.split, spec.part)
+        self._texts = embedding_table(spec) if spec.data.text is not None else None
+        self._crops: dict[int, Crop] = {}
+
+    def __len__(self) -> int:
+        return len(self._sequences) * self.spec.copies
+
+    @property
+    def shapes(self) -> Shapes:
+        """What a method must know to be built for these clips."""
+        width = self._texts.width if self._texts is not None else 0
+        layout = self.dataset.manifest.layout
+        return Shapes(frames=self.spec.data.frames, layout=layout, text_width=width)
+
+    def sequence(self, clip: int) -> int:
+        """Row in the dataset of the sequence that a clip is cut from."""
+        return int(self._sequences[clip // self.spec.copies])
+
+    def batch(self, clips: Int[np.ndarray, " B"], *, augment: tuple[int, int] | None = None) -> Batch:
+        """The clips as a batch with labels.
+
+        Args:
+            clips: indices in [0, len(self)).
+            augment: (seed, epoch) to draw heading and noise from, or None for the clips as they are.
+        """
+        samples = [self.dataset.sample(self.sequence(int(clip))) for clip in clips]
+        crops = [self._crop(int(clip), sample) for clip, sample in zip(clips, samples, strict=True)]
+        frames = self.spec.data.frames
+        lengths_B = np.array([len(crop) for crop in crops])
+        joints_BTVC = np.stack([
+            sample.joints_MTVC[0, crop.start : crop.end][resample_indices(len(crop), frames)]
+            for sample, crop in zip(samples, crops, strict=True)
+        ])
+        joints_BTVC = joints_BTVC - joints_BTVC[:, :, :1]
+        if augment is not None:
+            joints_BTVC = self._augmented(joints_BTVC, clips, *augment)
+        reps = [crop.reps_R2 for crop in crops]
+        data = self.spec.data
+        density_BT = density_batch(reps, lengths_B, frames, data.labels, data.pad_labels)
+        text_BLD, text_valid_BL = self._text([sample.captions for sample in samples])
+        return Batch(
+            clip_ids=tuple(self._clip_id(int(clip), sample.sample_id) for clip, sample in zip(clips, samples, strict=True)),
+            joints_BTVC=torch.from_numpy(joints_BTVC),
+            valid_BT=torch.from_numpy(np.arange(frames) < lengths_B[:, None]),
+            text_BLD=text_BLD,
+            text_valid_BL=text_valid_BL,
+            density_BT=torch.from_numpy(density_BT),
+            count_B=torch.tensor([float(len(reps_R2)) for reps_R2 in reps]),
+        )
+
+    def _clip_id(self, clip: int, sample_id: str) -> str:
+        return f"{sample_id}#{clip % self.spec.copies}"
+
+    def _crop(self, clip: int, sample: Sample) -> Crop:
+        if clip not in self._crops:
+            reps_R2, frames = sample.reps_R2, sample.frames
+            if self.spec.copies == 1:
+                self._crops[clip] = Crop(0, frames, reps_R2)
+            else:
+                self._crops[clip] = draw_crop(sample.sample_id, clip % self.spec.copies, reps_R2, frames)
+        return self._crops[clip]
+
+    def _augmented(
+        self, joints_BTVC: Float32[np.ndarray, "B T V C"], clips: Int[np.ndarray, " B"], seed: int, epoch: int
+    ) -> Float32[np.ndarray, "B T V C"]:
+        data = self.spec.data
+        if not data.turn and not data.noise:
+            return joints_BTVC
+        moved = np.empty_like(joints_BTVC)
+        for row, clip in enumerate(clips):
+            rng = np.random.default_rng((seed, epoch, int(clip)))
+            angle = rng.uniform(-data.turn, data.turn)
+            cos, sin = np.cos(angle), np.sin(angle)
+            turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], dtype=np.float32)
+            moved[row] = joints_BTVC[row] @ turn
+            if data.noise:
+                moved[row] += rng.normal(0, data.noise, joints_BTVC[row].shape).astype(np.float32)
+        return moved
+
+    def _text(self, captions: list[tuple[str, str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
+        text = self.spec.data.text
+        if text is None or self._texts is None:
+            return torch.zeros(len(captions), 1, 0), torch.ones(len(captions), 1, dtype=torch.bool)
+        embedded_BLD, valid_BL = self._texts.lookup([three[text.caption_level - 1] for three in captions], text.tokens)
+        return torch.from_numpy(embedded_BLD), torch.from_numpy(valid_BL)
+
+
+@lru_cache(maxsize=8)
+def embedding_table(spec: ClipSpec) -> EmbeddingTable:
+    """The embeddings of every caption of the dataset at the level that the spec reads, encoded where the cache lacks them.
+
+    Raises:
+        EncoderUnreachable: something must be encoded and the encoder's weights are not there.
+    """
+    text = spec.data.text
+    assert text is not None
+    captions: set[str] = set()
+    for shard in open_dataset(spec.folder).shards:
+        rows = pq.read_table(shard, columns=["captions"])["captions"].to_pylist()
+        captions.update(row[text.caption_level - 1] for row in rows)
+    return EmbeddingTable.build(sorted(captions), encoder(text.encoder), spec.text_cache)
+
+
+@lru_cache(maxsize=8)
+def open_clips(spec: ClipSpec) -> Clips:
+    """The clips of a spec, opened once per process."""
+    return Clips(spec)

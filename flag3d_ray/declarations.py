@@ -1,0 +1,26 @@
+"""Experiments are found by name when a command runs: the package never imports them."""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from flag3d_ray.errors import RunError
+from flag3d_ray.run import Sweep
+
+
+def demo() -> ModuleType:
+    """The demo's declarations: `ablation()`, `sweep()`, `table()`."""
+    return importlib.import_module("experiments.demo")
+
+
+def load_sweep(name: str, **options: Any) -> Sweep:
+    """A search declared in `experiments`, by its name; `options` as its `sweep` function takes them.
+
+    Raises:
+        RunError: no such search is declared.
+    """
+    known: dict[str, str] = importlib.import_module("experiments").SWEEPS
+    if name not in known:
+        remedy = f"choose one of {', '.join(sorted(known))}"
+        raise RunError(where=f"search {name!r}", rule="not declared in experiments", remedy=remedy)
+    return importlib.import_module(known[name]).sweep(**options)

@@ -1,0 +1,169 @@
+"""`ensure(runs)`: the only way a run happens.
+
+Finished runs are skipped, runs that others start from come first, one driver leads a run (lease), a killed run continues
+from its last checkpoint. Typing the same command again is how everything resumes, extends, or is shared between tables.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+
+from flag3d_ray.board import Board, Watching
+from flag3d_ray.errors import EncoderUnreachable, RunError
+from flag3d_ray.home import Home
+from flag3d_ray.identity import run_digests
+from flag3d_ray.lease import Holder, Leases
+from flag3d_ray.preparation import prepare_texts
+from flag3d_ray.progress import Cell, Watcher
+from flag3d_ray.provenance import provenance
+from flag3d_ray.run import Resources, Run, describe, to_json
+from flag3d_ray.store import RunFolder
+from flag3d_ray.training.trial import Trial, fit_trial
+
+FOLLOW_SECONDS = 1.0
+FitAll = Callable[[Sequence[Trial]], None]
+
+
+def ensure(
+    runs: Iterable[Run],
+    home: Home,
+    resources: Resources,
+    watchers: Sequence[Watcher] = (),
+    *,
+    retry_failed: bool = False,
+) -> list[Cell]:
+    """Make every run finished, or say why it is not. Returns one cell per distinct run, dependencies included.
+
+    Raises:
+        DataError: a dataset is missing or damaged.
+        RunError: the resources cannot run this.
+    """
+    board = plan(runs, home)
+    if retry_failed:
+        _forget_failures(board)
+    board.refresh()
+    with Watching(board, watchers), Leases() as leases:
+        while waiting := board.open_runs():
+            mine = _lead(waiting, board, leases)
+            if mine:
+                _write_records(mine, board, home, resources)
+                prepare_texts(mine, home)
+                _run_all(mine, board, home, resources)
+                leases.release([board.cells[run].folder.lease for run in mine])
+            else:
+                time.sleep(FOLLOW_SECONDS)
+            board.refresh()
+    return list(board.cells.values())
+
+
+def plan(runs: Iterable[Run], home: Home) -> Board:
+    """Distinct runs, those that others start from first, with their folders and what is known of them."""
+    folders: dict[Run, RunFolder] = {}
+    refused: dict[Run, tuple[RunFolder, str]] = {}
+    for run in _with_dependencies(runs):
+        try:
+            folders[run] = home.store.folder(run.key(run_digests(run, home)))
+        except EncoderUnreachable as error:
+            refused[run] = (home.store.folder("unreachable"), str(error))
+    board = Board.of(folders)
+    for run, (folder, reason) in refused.items():
+        board.refuse(run, folder, reason)
+    return board
+
+
+def _with_dependencies(runs: Iterable[Run]) -> list[Run]:
+    ordered: dict[Run, None] = {}
+    for run in runs:
+        if run.init_from is not None:
+            ordered |= dict.fromkeys(_with_dependencies([run.init_from]))
+        ordered[run] = None
+    return list(ordered)
+
+
+def _forget_failures(board: Board) -> None:
+    for cell in board.cells.values():
+        if cell.folder.status == "failed":
+            cell.folder.clear()
+
+
+def _lead(waiting: Sequence[Run], board: Board, leases: Leases) -> list[Run]:
+    """Runs whose lease is ours now; the others are followed until they end or their leader dies."""
+    mine = []
+    for run in waiting:
+        other = leases.acquire(board.cells[run].folder.lease)
+        if other is None:
+            board.set(run, "waiting")
+            mine.append(run)
+        else:
+            board.set(run, "following", f"led by {other}")
+    return [run for run in mine if board.cells[run].folder.status != "finished"]
+
+
+def _write_records(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+    for run in runs:
+        folder = board.cells[run].folder
+        facts = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home)}
+        facts |= {"provenance": provenance(), "resources": describe(resources), "running": False}
+        folder.write_record(**({"status": "missing"} | folder.record() | facts))
+
+
+def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+    me = Holder.this_process()
+    trials = {run: Trial(run, home, board.cells[run].folder, me, resources) for run in runs}
+    with _ray_or_not(resources) as fit_all:
+        for wave in _waves(runs):
+            fit_all([trials[run] for run in wave if trials[run].folder.status not in ("fitted", "failed")])
+        items = [(run, trials[run].folder) for run in runs if trials[run].folder.status == "fitted"]
+        if items:
+            _evaluate(items, home, resources)
+
+
+def _waves(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs by the length of their chain of `init_from`: a wave needs only earlier ones."""
+
+    def depth(run: Run) -> int:
+        return 0 if run.init_from is None else 1 + depth(run.init_from)
+
+    depths = sorted({depth(run) for run in runs})
+    return [[run for run in runs if depth(run) == level] for level in depths]
+
+
+def _ray_or_not(resources: Resources):
+    if resources.executor == "local":
+        return nullcontext(_fit_in_turn)
+    from flag3d_ray.execution_ray import ray_executor
+
+    return ray_executor(resources)
+
+
+def _fit_in_turn(trials: Sequence[Trial]) -> None:
+    for trial in trials:
+        fit_trial(trial, lambda event: None)
+
+
+def _evaluate(items: Sequence[tuple[Run, RunFolder]], home: Home, resources: Resources) -> None:
+    if resources.executor == "local":
+        from flag3d_ray.evaluation.evaluate import evaluate
+
+        for run, folder in items:
+            evaluate(run, home, folder)
+        return
+    from flag3d_ray.evaluation.actors import evaluate_with_actors
+
+    evaluate_with_actors(items, home, resources, lambda item: None)
+
+
+def failures(cells: Iterable[Cell]) -> list[str]:
+    """One sentence per failed run."""
+    return [f"{cell.run.label}: {cell.detail}" for cell in cells if cell.state == "failed"]
+
+
+def require_finished(cells: Iterable[Cell]) -> None:
+    """Raise if a run failed.
+
+    Raises:
+        RunError: names every failed run with its reason.
+    """
+    if failed := failures(cells):
+        remedy = "solve it and type the command with --retry-failed"
+        raise RunError(where=f"{len(failed)} failed runs", rule="; ".join(failed), remedy=remedy)

@@ -1,0 +1,42 @@
+"""The key of a run in a home: its canonical JSON, the digests of what it reads, and its source."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from flag3d_ray.data.manifest import load_manifest
+from flag3d_ray.data.splits import split_digest
+from flag3d_ray.data.text_encoders import encoder_digest
+from flag3d_ray.home import Home
+from flag3d_ray.run import Run
+
+
+def run_digests(run: Run, home: Home) -> dict[str, str]:
+    """Digests of the dataset, the split, the text encoder's weights, and the key of the run it starts from.
+
+    Raises:
+        DataError: the dataset is not there.
+        EncoderUnreachable: the encoder's weights are not there.
+    """
+    digests = dict(_data_digests(home.dataset(run.data.dataset), run.data.split))
+    if run.data.text is not None:
+        digests["text_encoder"] = encoder_digest(run.data.text.encoder)
+    if run.init_from is not None:
+        digests["init_from"] = run_key(run.init_from, home)
+    return digests
+
+
+def run_key(run: Run, home: Home) -> str:
+    """The name of the run's folder in the store."""
+    return run.key(run_digests(run, home))
+
+
+def _data_digests(folder: Path, split: str) -> Mapping[str, str]:
+    manifest = folder / "manifest.json"
+    changed = manifest.stat().st_mtime_ns if manifest.exists() else 0
+    return _read_digests(folder, split, changed)
+
+
+@lru_cache(maxsize=64)
+def _read_digests(folder: Path, split: str, _changed: int) -> Mapping[str, str]:
+    return {"dataset": load_manifest(folder).digest, "split": split_digest(folder, split)}

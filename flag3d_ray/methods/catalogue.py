@@ -1,0 +1,21 @@
+"""The methods, one line each, in the paper's order. A new method is its file and its line here."""
+
+from flag3d_ray.methods.counting.fourier import Fourier
+from flag3d_ray.methods.counting.hl_rac import HLRAC, Profile
+from flag3d_ray.methods.counting.knn import KNN
+from flag3d_ray.methods.counting.pca_peaks import PCAPeaks
+from flag3d_ray.methods.counting.random_count import Random
+from flag3d_ray.methods.counting.transrac import TransRAC
+from flag3d_ray.methods.counting.wavelet import Wavelet
+
+COUNTING = (
+    Random,
+    KNN,
+    PCAPeaks,
+    Fourier,
+    Wavelet,
+    TransRAC,
+    HLRAC,
+)
+# What `run_from_json` must know to read any of them: the methods and the dataclasses in their fields.
+RECORDED = (*COUNTING, Profile)

@@ -1,0 +1,35 @@
+"""TransRAC on skeletons: HL-RAC without text.
+
+Paper: Hu et al., TransRAC: Encoding Multi-scale Temporal Correlation with Transformers for Repetitive Action Counting,
+CVPR 2022; rows TransRAC (skeleton) of FLAG3D++ Tables 3, 5 and 7.
+
+Original code: SvipRepetitionCounting/TransRAC (Apache-2.0), a network for videos; no line is taken from it.
+
+Modifications: the video backbone is the text-free HL-GCN (A + alpha S), so that the comparison with HL-RAC isolates the
+text; one temporal scale and three transformer layers as in HL-RAC, where the original has scales (1, 4, 8) and one layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from flag3d_ray.methods.counting.hl_rac import DensityNetwork
+
+if TYPE_CHECKING:
+    from flag3d_ray.methods.base import Shapes
+    from flag3d_ray.models.rac import RepetitionCounter
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransRAC(DensityNetwork):
+    """The density network of HL-RAC with the text points removed."""
+
+    name: ClassVar[str] = "transrac"
+    task: ClassVar[str] = "counting"
+    paper: ClassVar[str] = "TransRAC (Hu et al., CVPR 2022), Tables 3, 5 and 7"
+    language: ClassVar[bool] = False
+
+    def build(self, shapes: Shapes, seed: int) -> RepetitionCounter:
+        """The network with weights drawn from `seed` alone; the text width of `shapes` is not read."""
+        return self.assemble(shapes, seed, fusion="none")

@@ -1,0 +1,57 @@
+"""Batch normalisation over the global batch: the same statistics whether a batch sits on one worker or on several."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class GlobalBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, with statistics over all other axes and over all workers.
+
+    With one process it is `torch.nn.functional.batch_norm`. With a process group of several, the count, sum and sum of
+    squares of the local rows are summed over the workers in one differentiable all-reduce, so workers may hold different
+    numbers of rows and the gradient is that of the whole batch. Parameters, running statistics (unbiased variance,
+    momentum 0.1) and state names are those of `torch.nn.BatchNorm1d`.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def forward(self, input: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows C"]:
+        """The normalised rows, in the shape and dtype of the input."""
+        rows_MC = input.reshape(-1, self.num_features)
+        if self.training:
+            self.num_batches_tracked += 1
+            if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+                return self._normalize_over_workers(rows_MC).reshape(input.shape)
+        normal_MC = F.batch_norm(
+            rows_MC,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum or 0.0,
+            self.eps,
+        )
+        return normal_MC.reshape(input.shape)
+
+    def _normalize_over_workers(self, rows_MC: Tensor) -> Tensor:
+        # The running mean is the same on every worker and near the mean, so the sum of squares about it does not cancel.
+        pivot_C = self.running_mean.clone()
+        shifted_MC = rows_MC.to(pivot_C.dtype) - pivot_C
+        count = shifted_MC.new_full((1,), len(shifted_MC))
+        totals = all_reduce(torch.cat([count, shifted_MC.sum(dim=0), shifted_MC.square().sum(dim=0)]))
+        count, sum_C, squares_C = totals.split([1, self.num_features, self.num_features])
+        mean_C = sum_C / count
+        variance_C = (squares_C / count - mean_C.square()).clamp_min(0.0)
+        with torch.no_grad():
+            unbiased_C = variance_C * (count / (count - 1.0).clamp_min(1.0))
+            self.running_mean.lerp_(pivot_C + mean_C, self.momentum or 0.0)
+            self.running_var.lerp_(unbiased_C, self.momentum or 0.0)
+        scale_C = self.weight * (variance_C + self.eps).rsqrt()
+        return torch.addcmul(self.bias - mean_C * scale_C, shifted_MC, scale_C).to(rows_MC.dtype)

@@ -1,0 +1,72 @@
+"""Repetition counting by density regression: encoder, head, loss and readout of HL-RAC and of its text-free form."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from flag3d_ray.models.density_head import DensityHead
+from flag3d_ray.models.text_points import TextPoints, pool_tokens
+from flag3d_ray.sample import Batch, Prediction
+
+
+class RepetitionCounter(nn.Module):
+    """Skeleton encoder, text points and density head.
+
+    Args:
+        encoder: a module from joints [B, T, V, C] and text points to features [B, T, F], such as `HLGCN`.
+        head: features to density.
+        text: projector of embeddings to text points, None for the text-free network.
+        tokens: give the fusion one text point vector per token instead of their pooled one.
+        density_scale: the network predicts the density times this value. Densities are near 0.08, so at scale 1
+            predicting zero is a strong local minimum.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: DensityHead,
+        text: TextPoints | None = None,
+        *,
+        tokens: bool = False,
+        density_scale: float = 100.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.text = text
+        self.tokens = tokens
+        self.density_scale = density_scale
+
+    def forward(self, batch: Batch) -> Float[Tensor, "B T"]:
+        """The scaled density, in the dtype of the computation."""
+        if self.text is None:
+            return self.head(self.encoder(batch.joints_BTVC))
+        embeddings, valid = batch.text_BLD, batch.text_valid_BL
+        if not self.tokens:
+            embeddings = pool_tokens(embeddings, valid)
+            valid = valid.any(dim=1, keepdim=True)
+        return self.head(self.encoder(batch.joints_BTVC, self.text(embeddings), valid))
+
+    def loss(self, batch: Batch) -> Float[Tensor, ""]:
+        """Mean squared error of the scaled density over rows and frames, in float32 at least.
+
+        Raises:
+            ValueError: the batch has no density.
+        """
+        if batch.density_BT is None:
+            raise ValueError("the loss needs a batch with density_BT")
+        output_BT = self(batch)
+        label_BT = batch.density_BT
+        return (output_BT.to(label_BT.dtype) - self.density_scale * label_BT).square().mean()
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Prediction]:
+        """Density per frame and its sum as the count, unrounded, computed in evaluation mode."""
+        training = self.training
+        self.eval()
+        density_BT = (self(batch).float() / self.density_scale).cpu().numpy()
+        self.train(training)
+        return [
+            Prediction(clip_id=clip_id, count=float(density_T.sum()), density_T=density_T)
+            for clip_id, density_T in zip(batch.clip_ids, density_BT, strict=True)
+        ]

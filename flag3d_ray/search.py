@@ -1,0 +1,179 @@
+"""A `Sweep` -> Ray Tune with Optuna. The study persists: typing the command again continues it.
+
+Trials share the store with the tables: a trial whose run is finished already reports the stored result at once. What the
+search minimises is the validation MAE of a run, never anything of the test set.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FixedTrial, TrialState
+
+from flag3d_ray.board import Board, Watching
+from flag3d_ray.cluster import cluster
+from flag3d_ray.evaluation.evaluate import evaluate
+from flag3d_ray.execution_ray import quiet_run_config
+from flag3d_ray.home import Home
+from flag3d_ray.identity import run_digests, run_key
+from flag3d_ray.lease import Holder, Leases
+from flag3d_ray.preparation import prepare_texts
+from flag3d_ray.progress import Watcher
+from flag3d_ray.provenance import provenance
+from flag3d_ray.run import Resources, Run, Sweep, describe, to_json
+from flag3d_ray.store import RunFolder
+from flag3d_ray.training.trial import Trial, fit_trial
+
+# ruff: isort: split
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+METRIC = "val_mae"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search knows so far: the best run with its validation MAE, importances that sum to 1, trials by state."""
+
+    best: Run
+    value: float
+    parameters: dict[str, Any]
+    importances: dict[str, float]
+    completed: int
+    stopped_early: int
+
+
+def search(
+    sweep: Sweep,
+    home: Home,
+    resources: Resources,
+    watchers: Sequence[Watcher] = (),
+    *,
+    stop_early: bool = True,
+) -> Found:
+    """Bring the study to `sweep.trials` completed trials and say what it found.
+
+    Raises:
+        DataError: the dataset is missing or damaged.
+    """
+    study = open_study(sweep, home)
+    missing = sweep.trials - len(study.get_trials(states=[TrialState.COMPLETE]))
+    if missing > 0:
+        board = Board()
+        with Watching(board, watchers), cluster(resources):
+            _tune(sweep, home, resources, board, missing, stop_early)
+    return found(sweep, home)
+
+
+def open_study(sweep: Sweep, home: Home) -> optuna.Study:
+    """The sweep's study, created at first; trials that a killed launch left behind are closed as failed."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=_storage(home), study_name=sweep.name, direction="minimize", load_if_exists=True)
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+def found(sweep: Sweep, home: Home) -> Found:
+    """Read the study again and sum it up.
+
+    Raises:
+        ValueError: no trial has completed.
+    """
+    study = open_study(sweep, home)
+    done = study.get_trials(states=[TrialState.COMPLETE])
+    varied = {name for trial in done for name in trial.params}
+    enough = len({tuple(sorted(trial.params.items())) for trial in done}) > 1
+    importances = optuna.importance.get_param_importances(study) if enough and varied else {}
+    best = sweep.space(FixedTrial(study.best_params))
+    stopped = sum(not home.store.folder(run_key(run, home)).metrics_path.exists() for run in _runs(sweep, done))
+    return Found(best, study.best_value, study.best_params, dict(importances), len(done), stopped)
+
+
+def _runs(sweep: Sweep, trials) -> list[Run]:
+    return list(dict.fromkeys(sweep.space(FixedTrial(trial.params)) for trial in trials))
+
+
+def _storage(home: Home) -> RDBStorage:
+    path = home.root / "studies.db"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return RDBStorage(f"sqlite:///{path}")
+
+
+def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, stop_early: bool) -> None:
+    def define(trial: Any) -> None:
+        sweep.space(trial)
+
+    searcher = OptunaSearch(
+        define,
+        metric=METRIC,
+        mode="min",
+        sampler=optuna.samplers.TPESampler(seed=sweep.seed, n_startup_trials=8),
+        study_name=sweep.name,
+        storage=_storage(home),
+    )
+    scheduler = None
+    if stop_early:
+        scheduler = ASHAScheduler(time_attr="epoch", metric=METRIC, mode="min", grace_period=3, max_t=10**6)
+    share = {"CPU": 1.0, "GPU": resources.gpus / resources.concurrent if resources.gpus else 0.0}
+    trainable = tune.with_parameters(search_trial, sweep=sweep, home=home, resources=resources)
+    with tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
+        run_config = quiet_run_config(Path(scratch))
+        run_config.callbacks = [_Show(sweep, home, board)]
+        tune.Tuner(
+            tune.with_resources(trainable, share),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=missing,
+                max_concurrent_trials=resources.concurrent,
+                reuse_actors=True,
+            ),
+            run_config=run_config,
+        ).fit()
+
+
+def search_trial(config: dict[str, Any], sweep: Sweep, home: Home, resources: Resources) -> None:
+    """A function trainable: rebuild the run from the suggested values; answer from the store or fit it here."""
+    run = sweep.space(FixedTrial(config))
+    folder = home.store.folder(run_key(run, home))
+    with Leases() as leases:
+        while folder.status != "finished" and leases.acquire(folder.lease) is not None:
+            time.sleep(1.0)
+        if folder.status not in ("finished", "failed"):
+            _fit_and_evaluate(run, home, folder, resources)
+    if folder.status != "finished":
+        raise RuntimeError(folder.record().get("reason", "the run did not finish"))
+    tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
+
+
+def _fit_and_evaluate(run: Run, home: Home, folder: RunFolder, resources: Resources) -> None:
+    facts = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home)}
+    folder.write_record(**facts, provenance=provenance(), resources=describe(resources))
+    prepare_texts([run], home)
+    trial = Trial(run, home, folder, Holder.this_process(), resources)
+    if fit_trial(trial, lambda event: tune.report({METRIC: event["val_mae"], "epoch": event["epoch"] + 1})) == "fitted":
+        evaluate(run, home, folder)
+
+
+def best_validation(folder: RunFolder) -> float:
+    """The lowest validation MAE in a run's log: that of the epoch whose weights were kept."""
+    return min(event["val_mae"] for event in folder.events() if "val_mae" in event)
+
+
+class _Show(tune.Callback):
+    """Puts the runs of trials on the board as Tune starts them."""
+
+    def __init__(self, sweep: Sweep, home: Home, board: Board) -> None:
+        self._sweep, self._home, self._board = sweep, home, board
+
+    def on_trial_start(self, iteration, trials, trial, **info) -> None:
+        run = self._sweep.space(FixedTrial(trial.config))
+        folder = self._home.store.folder(run_key(run, self._home))
+        self._board.cells |= Board.of({run: folder}).cells if run not in self._board.cells else {}

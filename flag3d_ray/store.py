@@ -1,0 +1,131 @@
+"""The store is the truth: one directory per run, named by its key.
+
+    record.json           the run, its status, the reason of its end, provenance, cost
+    checkpoint/           safetensors: `last` to resume from, `model` to predict with
+    events.jsonl          one line per epoch
+    predictions.parquet   one row per test clip
+    metrics.json          computed from the predictions
+
+Every file but the event log appears whole or not at all. The log is appended line by line; a torn last line is ignored.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flag3d_ray.files import read_json, write_bytes, write_json
+
+Status = Literal["missing", "started", "fitted", "finished", "failed"]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """The run's identity."""
+        return self.path.name
+
+    @property
+    def record_path(self) -> Path:
+        return self.path / "record.json"
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoint" / "last.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "checkpoint" / "model.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.parquet"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def lease(self) -> Path:
+        return self.path / "lease.json"
+
+    def record(self) -> Json:
+        """What is known of the run; empty before it starts."""
+        return read_json(self.record_path) if self.record_path.exists() else {}
+
+    def write_record(self, **changes: Any) -> None:
+        """Add to the record and replace it atomically."""
+        write_json(self.record_path, self.record() | changes)
+
+    @property
+    def status(self) -> Status:
+        """`fitted` has a model but no metrics yet; `failed` is tried again only when the user asks for it."""
+        if self.metrics_path.exists():
+            return "finished"
+        return self.record().get("status", "missing")
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics of a finished run."""
+        return read_json(self.metrics_path)
+
+    def append_event(self, event: Json) -> None:
+        """Add one line to the log. A line torn by a crash is cut off first, so that it cannot swallow this one."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"time": time.time()} | event, sort_keys=True, allow_nan=False) + "\n"
+        self._cut_torn_line()
+        with self.events_path.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    def events(self) -> list[Json]:
+        """All whole lines of the log, oldest first."""
+        if not self.events_path.exists():
+            return []
+        text = self.events_path.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def forget_events_from(self, epoch: int) -> None:
+        """Drop epochs that a resumed run is about to repeat, so that each epoch stands in the log once."""
+        kept = [event for event in self.events() if event.get("epoch", -1) < epoch]
+        lines = "".join(json.dumps(event, sort_keys=True) + "\n" for event in kept)
+        write_bytes(self.events_path, lines.encode())
+
+    def clear(self) -> None:
+        """Delete all of the run's files but its lease."""
+        for entry in self.path.iterdir() if self.path.exists() else ():
+            if entry != self.lease:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _cut_torn_line(self) -> None:
+        if not self.events_path.exists():
+            return
+        data = self.events_path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            write_bytes(self.events_path, data[: data.rfind(b"\n") + 1])
+
+
+@dataclass(frozen=True)
+class Store:
+    """All runs under one folder."""
+
+    root: Path
+
+    def folder(self, key: str) -> RunFolder:
+        """The folder of a run, existing or not."""
+        return RunFolder(self.root / key)
+
+    def __iter__(self) -> Iterator[RunFolder]:
+        if self.root.exists():
+            yield from (RunFolder(path) for path in sorted(self.root.iterdir()) if (path / "record.json").exists())

@@ -1,0 +1,71 @@
+"""Checkpoints in safetensors: one file holds weights, optimiser, and where the run stands. No pickles."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flag3d_ray.errors import RunError
+from flag3d_ray.files import atomic_path
+
+_MODEL, _OPTIMISER = "model.", "optimiser."
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands: the next epoch, and the best validation MAE with its epoch so far."""
+
+    epoch: int = 0
+    best: float | None = None
+    best_epoch: int = -1
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> None:
+    """Write tensors with facts (JSON) in the header, atomically."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as part:
+        save_file(plain, part, metadata={"facts": json.dumps(facts)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file.
+
+    Raises:
+        RunError: the file is damaged or is not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        rule = f"not a readable safetensors file ({error})"
+        raise RunError(where=str(path), rule=rule, remedy="delete it; the run starts from its beginning") from error
+
+
+def save_training(path: Path, module: nn.Module, optimiser: Optimizer, position: Position) -> None:
+    """Everything a killed run needs to go on exactly."""
+    tensors = {_MODEL + name: tensor for name, tensor in module.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"{_OPTIMISER}{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    save_tensors(path, tensors, **asdict(position))
+
+
+def load_training(path: Path, module: nn.Module, optimiser: Optimizer) -> Position:
+    """Restore what `save_training` wrote; learning rates come from the schedule, not from the file."""
+    tensors, facts = load_tensors(path)
+    weights = {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
+    module.load_state_dict(weights, strict=True)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(_OPTIMISER):
+            index, field = name.removeprefix(_OPTIMISER).split(".", 1)
+            state.setdefault(int(index), {})[field] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    return Position(**facts)

@@ -1,0 +1,77 @@
+"""What the training loop may ask of the world around it. The same loop runs with and without Ray."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+
+from flag3d_ray.sample import Batch
+
+
+class Streams(Protocol):
+    """The batches of one worker."""
+
+    @property
+    def clips(self) -> int:
+        """Clips in an epoch, over all workers."""
+        ...
+
+    def train(self, first_epoch: int) -> Iterator[tuple[int, int, Batch]]:
+        """(epoch, rows of the global batch, this worker's rows of it), from `first_epoch` to the end of the run."""
+        ...
+
+    def validation(self) -> Iterator[Batch]:
+        """This worker's share of the validation clips, the same in every epoch."""
+        ...
+
+
+class Journal(Protocol):
+    """Where a run's events and checkpoints go."""
+
+    @property
+    def last(self) -> Path: ...
+
+    @property
+    def model(self) -> Path: ...
+
+    def epoch(self, event: dict[str, Any]) -> None:
+        """Record one epoch. May raise to end the run (the lease is lost, the search stops it)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """One worker's place in a run."""
+
+    streams: Streams
+    journal: Journal
+    rank: int = 0
+    world: int = 1
+    device: torch.device = torch.device("cpu")
+    compile: bool = False
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Sum over the workers, elementwise."""
+        if self.world == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Add the workers' gradients: each worker's loss is already weighted by its share of the global batch."""
+        if self.world == 1:
+            return
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def barrier(self) -> None:
+        """Wait for the other workers."""
+        if self.world > 1:
+            dist.barrier()

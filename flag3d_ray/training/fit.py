@@ -1,0 +1,158 @@
+"""One run, in this process: open its clips, build its method, train or fit it, leave a model in its folder."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from flag3d_ray.data.clips import Clips, ClipSpec, Part, open_clips
+from flag3d_ray.data.order import epoch_order, global_batches, worker_rows
+from flag3d_ray.errors import RunError
+from flag3d_ray.home import Home
+from flag3d_ray.methods.base import Fitted, Shapes
+from flag3d_ray.run import Run
+from flag3d_ray.sample import Batch
+from flag3d_ray.store import RunFolder
+from flag3d_ray.training.checkpoint import load_tensors, save_tensors
+from flag3d_ray.training.context import Context, Streams
+from flag3d_ray.training.loop import train
+
+EVALUATION_BATCH = 64
+OnEpoch = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class FolderJournal:
+    """Events and checkpoints of a run in its folder; `on_epoch` hears each epoch and may raise to end the run."""
+
+    folder: RunFolder
+    on_epoch: OnEpoch
+
+    @property
+    def last(self):
+        return self.folder.last_checkpoint
+
+    @property
+    def model(self):
+        return self.folder.model
+
+    def epoch(self, event: dict[str, Any]) -> None:
+        self.folder.forget_events_from(event["epoch"])
+        self.folder.append_event(event)
+        self.on_epoch(event)
+
+
+@dataclass(frozen=True)
+class LocalStreams:
+    """Batches read in this process, in the order that `data.order` fixes."""
+
+    run: Run
+    training: Clips
+    held_out: Clips
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def clips(self) -> int:
+        limit = self.run.train.max_clips_per_epoch
+        return min(len(self.training), limit) if limit else len(self.training)
+
+    def train(self, first_epoch: int) -> Iterator[tuple[int, int, Batch]]:
+        spec = self.run.train
+        for epoch in range(first_epoch, spec.epochs):
+            order = epoch_order(len(self.training), self.run.seed, epoch, spec.max_clips_per_epoch)
+            for rows in global_batches(order, spec.batch):
+                mine = worker_rows(rows, self.rank, self.world)
+                yield epoch, len(rows), self.training.batch(mine, augment=(self.run.seed, epoch))
+
+    def validation(self) -> Iterator[Batch]:
+        yield from batches_of(self.held_out, worker_rows(validation_rows(self.run, self.held_out), self.rank, self.world))
+
+
+def validation_rows(run: Run, clips: Clips) -> np.ndarray:
+    """The validation clips that are looked at after each epoch: all, or evenly spaced ones up to the run's limit."""
+    limit = run.train.max_validation_clips or len(clips)
+    return np.unique(np.linspace(0, len(clips) - 1, min(limit, len(clips))).astype(int))
+
+
+def batches_of(clips: Clips, rows: np.ndarray) -> Iterator[Batch]:
+    """The given clips in order, in batches for evaluation."""
+    for start in range(0, len(rows), EVALUATION_BATCH):
+        yield clips.batch(rows[start : start + EVALUATION_BATCH])
+
+
+def clip_spec(run: Run, home: Home, part: Part) -> ClipSpec:
+    """Where the clips of a part of the run's split come from."""
+    return ClipSpec(folder=home.dataset(run.data.dataset), text_cache=home.text, part=part, data=run.data)
+
+
+def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: bool = False) -> None:
+    """Train or fit on one device without Ray; continues from the folder's last checkpoint."""
+    training = open_clips(clip_spec(run, home, "train"))
+    estimator = build(run, home, training.shapes)
+    if isinstance(estimator, nn.Module):
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        streams = LocalStreams(run, training, open_clips(clip_spec(run, home, "valid")))
+        fit_module(run, estimator, folder, streams, on_epoch, Place(device=device, compile=compile))
+        return
+    estimator.fit(batches_of(training, np.arange(len(training))))
+    state = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in estimator.state().items()}
+    save_tensors(folder.model, state)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which worker this is, and on what it computes."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = torch.device("cpu")
+    compile: bool = False
+
+
+def fit_module(run: Run, module: nn.Module, folder: RunFolder, streams: Streams, on_epoch: OnEpoch, place: Place) -> None:
+    """Train one worker's copy of the network; the optimiser's state is deleted when the last epoch is done."""
+    journal = FolderJournal(folder, on_epoch)
+    train(run, module, Context(streams, journal, place.rank, place.world, place.device, place.compile))
+    if place.rank == 0:
+        folder.last_checkpoint.unlink(missing_ok=True)
+
+
+def build(run: Run, home: Home, shapes: Shapes) -> nn.Module | Fitted:
+    """The run's method with fresh weights, or with those of the run it starts from.
+
+    Raises:
+        RunError: the weights it should start from do not fit.
+    """
+    estimator = run.method.build(shapes, run.seed)
+    if run.init_from is not None and isinstance(estimator, nn.Module):
+        from flag3d_ray.identity import run_key
+
+        source = home.store.folder(run_key(run.init_from, home))
+        load_into(estimator, source)
+    return cast("nn.Module | Fitted", estimator)
+
+
+def load_into(module: nn.Module, source: RunFolder) -> None:
+    """Copy another run's weights: each of its tensors must have its place; parts that it lacks (text) stay as drawn."""
+    tensors, _ = load_tensors(source.model)
+    own = module.state_dict()
+    wrong = [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
+    if wrong:
+        rule = f"{len(wrong)} of its {len(tensors)} tensors do not fit, the first is {wrong[0]!r}"
+        raise RunError(where=f"init_from {source.key}", rule=rule, remedy="start from a run with the same sizes")
+    module.load_state_dict(tensors, strict=False)
+
+
+def load_estimator(run: Run, folder: RunFolder, shapes: Shapes) -> nn.Module | Fitted:
+    """The trained or fitted method of a run, ready to predict."""
+    estimator = run.method.build(shapes, run.seed)
+    tensors, _ = load_tensors(folder.model)
+    if isinstance(estimator, nn.Module):
+        estimator.load_state_dict(tensors, strict=True)
+        return estimator.eval()
+    estimator.load({name: tensor.numpy() for name, tensor in tensors.items()})
+    return estimator

@@ -1,0 +1,119 @@
+"""The synthetic dataset: reproducible, of the paper's shape, with key scores that the motion deserves."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flag3d_ray.data import lexicon
+from flag3d_ray.data.ingest import open_dataset
+from flag3d_ray.data.manifest import check
+from flag3d_ray.data.schema import check_sample, content_hash
+from flag3d_ray.data.splits import PARTS, split_indices
+from flag3d_ray.data.synthetic import generate
+from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic, synthetic_sample
+from flag3d_ray.errors import DataError
+
+SMALL = Synthetic(takes_per_action=1, procedural=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home") / "small"
+    make_synthetic(folder, SMALL)
+    return folder
+
+
+def test_a_sequence_is_a_function_of_spec_and_index():
+    assert content_hash(synthetic_sample(SMALL, 17)) == content_hash(synthetic_sample(SMALL, 17))
+    assert content_hash(synthetic_sample(replace(SMALL, seed=1), 17)) != content_hash(synthetic_sample(SMALL, 17))
+
+
+def test_samples_carry_the_lexicons_words():
+    sample = synthetic_sample(SMALL, 41)
+    assert sample.action_id == "A042"
+    assert sample.captions == lexicon.captions("A042")
+    assert sample.standards == tuple(standard.text for standard in lexicon.standards("A042"))
+    assert sample.body_part == lexicon.body_part("A042")
+    check_sample(sample, "A042")
+
+
+def test_the_full_plan_has_the_shape_of_table_2():
+    spec = Synthetic()
+    counts, durations = generate._lengths(spec)
+    assert len(spec) == len(counts) == 1800
+    assert (counts.mean(), counts.std()) == pytest.approx((9.71, 7.99), rel=0.03)
+    assert (durations.mean(), durations.std()) == pytest.approx((33.27, 16.16), rel=0.03)
+    assert (counts.min(), counts.max()) == (1, 62)
+
+
+def test_sequences_have_the_planned_count_and_length():
+    counts, durations = generate._lengths(SMALL)
+    for index in (0, 30, 59):
+        sample = synthetic_sample(SMALL, index)
+        assert sample.count == counts[index]
+        assert sample.frames == pytest.approx(durations[index] * 30, abs=1)
+
+
+def test_every_person_performs_every_activity_three_times():
+    people = generate._people(Synthetic()).reshape(60, 30)
+    assert all(Counter(row.tolist()) == {person: 3 for person in range(10)} for row in people)
+
+
+def test_a_few_takes_already_show_all_people():
+    assert set(generate._people(SMALL).tolist()) == set(range(10))
+
+
+def test_a_quarter_of_the_key_scores_is_zero_and_people_differ():
+    rates = generate._fault_rates(Synthetic())
+    assert rates.mean() == pytest.approx(0.25, abs=0.01)
+    assert rates.max() > 3 * rates.min()
+    rng = np.random.default_rng(0)
+    keys = np.concatenate([generate._draw_keys(rng, 8, 3, rate)[0] for rate in rates.tolist() * 60])
+    assert np.mean(keys == 0) == pytest.approx(0.25, abs=0.02)
+
+
+def test_flaws_are_graded_where_a_standard_is_broken_and_absent_elsewhere():
+    keys_RS, strength_RS = generate._draw_keys(np.random.default_rng(0), 500, 3, 0.4)
+    assert np.all(strength_RS[keys_RS == 1] == 0)
+    broken = strength_RS[keys_RS == 0]
+    assert broken.min() > 0.3
+    assert broken.max() <= 1
+    assert broken.std() > 0.15
+
+
+def test_the_written_dataset_is_what_the_functions_give(folder):
+    check(folder, deep=True)
+    dataset = open_dataset(folder)
+    assert len(dataset) == 65
+    for row in (0, 33, 59, 60, 64):
+        assert content_hash(dataset.sample(row)) == content_hash(synthetic_sample(SMALL, row))
+    assert dataset.manifest.generator["takes_per_action"] == 1
+    assert "Not FLAG3D++" in dataset.manifest.card.limits
+
+
+def test_the_written_dataset_has_its_splits(folder):
+    dataset = open_dataset(folder)
+    for name in ("by_action", "by_person", "from_procedural"):
+        rows = [split_indices(dataset, name, part) for part in PARTS]
+        assert sum(map(len, rows)) == 65
+        assert all(len(part) for part in rows)
+
+
+def test_sample_ids_are_unique_and_tell_activity_person_and_take():
+    spec = Synthetic()
+    ids = {f"{index // 30}-{person}-{index % 30 // 10}" for index, person in enumerate(generate._people(spec).tolist())}
+    assert len(ids) == 1800
+    assert synthetic_sample(SMALL, 2).sample_id == "A003P03R01"
+
+
+@pytest.mark.parametrize("values", [{"takes_per_action": 0}, {"takes_per_action": -1}, {"subjects": 2}, {"subjects": 11}])
+def test_a_spec_out_of_range_is_refused(values):
+    with pytest.raises(DataError):
+        Synthetic(**values)
+
+
+def test_an_index_out_of_range_is_refused():
+    with pytest.raises(IndexError):
+        synthetic_sample(SMALL, 65)

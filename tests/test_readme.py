@@ -1,0 +1,74 @@
+"""What the README tells people to type exists, and what it links to is there."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)
+LINK = re.compile(r"\]\(([^)#\s]+)")
+FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str, program: str) -> list[str]:
+    """The lines of a page's code blocks that start with a program, without their comments."""
+    blocks = FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.split(" ")[0] == program]
+
+
+def test_the_readme_shows_the_verbs_that_people_start_with() -> None:
+    verbs = {line.split()[1] for line in commands("README.md", "flag3d")}
+    assert verbs >= {"doctor", "demo", "table", "train", "sweep", "ui", "data"}
+
+
+@pytest.mark.parametrize("line", commands("README.md", "flag3d"))
+def test_a_command_of_the_readme_has_verbs_and_options_that_exist(line: str) -> None:
+    cli = pytest.importorskip("flag3d_ray.cli")
+    from typer.testing import CliRunner
+
+    # `--help` is answered after all options have been parsed and before anything runs.
+    result = CliRunner().invoke(cli.app, [*shlex.split(line)[1:], "--help"])
+    assert result.exit_code == 0, result.output
+
+
+def test_an_option_that_does_not_exist_would_be_found() -> None:
+    cli = pytest.importorskip("flag3d_ray.cli")
+    from typer.testing import CliRunner
+
+    assert CliRunner().invoke(cli.app, ["table", "3", "--pre-set", "tiny", "--help"]).exit_code == 2
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_a_target_of_make_exists(page: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in commands(page, "make"):
+        assert re.search(rf"^{re.escape(line.split()[1])}:", makefile, re.MULTILINE), line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_to_a_file_leads_somewhere(page: str) -> None:
+    targets = LINK.findall((ROOT / page).read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not ((ROOT / page).parent / target).exists()]
+    assert missing == []
+
+
+def test_the_changelog_opens_with_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    (newest, *_) = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest == version
+
+
+def test_the_job_is_short_and_says_how_to_submit_it() -> None:
+    text = (ROOT / "jobs" / "demo.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 30
+    assert "ray job submit" in text
+    assert "Expected duration" in text

@@ -1,0 +1,234 @@
+"""Rendering a scored table. The Markdown of a small one is kept in `golden/table.md`.
+
+To renew it after a wanted change of the form: run this file with `RENEW_GOLDEN=1`, look at the difference, and say in
+the commit what changed and why.
+"""
+
+import csv
+import io
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from rich.console import Console
+
+from flag3d_ray import render
+from flag3d_ray.home import Home
+from flag3d_ray.methods.counting.random_count import Random
+from flag3d_ray.run import Run
+from flag3d_ray.statistics import Interval
+from flag3d_ray.tables import COUNTING_METRICS, Row, ScoredCell, ScoredRow, ScoredTable, Table, Variant
+
+State = Literal["measured", "not run", "failed"]
+GOLDEN = Path(__file__).parent / "golden" / "table.md"
+FORMS = (render.markdown, render.to_csv, render.latex, render.to_html)
+UGLY = "a|b <script>alert(1)</script> & 5 % $x_1$ {\\n} #1 ~^"
+PRINTED = {"mae": 0.1215, "obo/0.4": 0.474, "obo/0.6": 0.5899, "obo/0.8": 0.6687, "obo/1": 0.7217, "obo/avg": 0.6136}
+
+
+def scored_row(row: Row, state: State = "measured", reason: str = "", seeds: int = 0, verdicts=None) -> ScoredRow:
+    cells = tuple(
+        ScoredCell(
+            id=f"T3:{row.method}:{key}",
+            metric=key,
+            measured=Interval(0.3125 + 0.1 * i, 0.25 + 0.1 * i, 0.375 + 0.1 * i) if state == "measured" else None,
+            published=row.published.get(key),
+            verdict=(verdicts or ["synthetic - not comparable"] * 6)[i] if state == "measured" else state,
+        )
+        for i, key in enumerate(COUNTING_METRICS)
+    )
+    return ScoredRow(row=row, state=state, cells=cells, reason=reason, seeds=seeds, clips=60, sequences=6, actions=3)
+
+
+def scored_table(*rows: ScoredRow, dataset: str = "synthetic", preset: str = "demo") -> ScoredTable:
+    declared = Table(number=3, title="Counting", dataset=dataset, preset=preset, rows=tuple(row.row for row in rows))
+    return ScoredTable(
+        table=declared, variant=Variant(), rows=rows, dataset_digest="0123456789abcdef", split="by_action", draws=1000
+    )
+
+
+def row(method: str, label: str, **more) -> Row:
+    return Row(method=method, label=label, runs=() if more.get("why_not") else (Run(method=Random()),), **more)
+
+
+def example() -> ScoredTable:
+    """A row of each kind: measured, one seed, without randomness, partly failed, failed, not run."""
+    return scored_table(
+        scored_row(
+            row("hl_rac", "HL-RAC_M", published=PRINTED, group="(a) learned"), reason="failed: NaN (seed 2)", seeds=2
+        ),
+        scored_row(row("knn", "KNN", published=PRINTED, group="(b) others", note="a note"), seeds=1),
+        scored_row(row("fourier", "Fourier Analysis", deterministic=True, group="(b) others"), seeds=1),
+        scored_row(row("wavelet", "Wavelet", group="(b) others"), "failed", "failed: loss is NaN (seed 0, 1)"),
+        scored_row(row("repnet", "RepNet", published=PRINTED, why_not="later", group="(b) others"), "not run", "later"),
+    )
+
+
+def shown(scored: ScoredTable, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(render.terminal(scored))
+    return console.export_text()
+
+
+def test_markdown_equals_the_golden_one():
+    text = render.markdown(example())
+    if os.environ.get("RENEW_GOLDEN"):
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_every_time(form):
+    assert form(example()) == form(example())
+
+
+@pytest.mark.parametrize("form", [*FORMS, shown])
+def test_every_form_shows_measured_interval_and_published_numbers_and_reasons(form):
+    text = form(example())
+    for number in (
+        "0.312",
+        "0.250",
+        "0.375",
+        "0.1215",
+        "loss is NaN",
+        "later",
+        "1 seed" if form is not render.to_csv else "1",
+    ):
+        assert number in text, number
+
+
+@pytest.mark.parametrize("form", [render.markdown, render.latex, render.to_html, shown])
+def test_every_page_says_data_digest_preset_split_size_and_that_it_is_not_comparable(form):
+    text = " ".join(re.sub(r"\\(?=[_{}])", "", form(example())).split())
+    for fact in ("SYNTHETIC - NOT COMPARABLE", "digest 0123456789ab,", "demo preset", "by_action", "60 test clips"):
+        assert fact in text, fact
+    assert "lower is better" in text
+    assert "1000 bootstrap resamples" in text
+
+
+def test_a_test_set_of_one_action_is_pointed_out():
+    scored = scored_table(scored_row(row("knn", "KNN")))
+    flagged = replace(scored.rows[0].cells[0], measured=Interval(0.5, 0.4, 0.6, ("one action", "one seed")))
+    changed = replace(scored, rows=(replace(scored.rows[0], cells=(flagged, *scored.rows[0].cells[1:])),))
+    assert "KNN: tested on one action, which the interval cannot resample." in render.notes(changed)
+    assert not any("cannot resample" in note for note in render.notes(scored))
+
+
+def test_comparable_data_carry_no_warning():
+    scored = scored_table(scored_row(row("knn", "KNN"), verdicts=["close"] * 6), dataset="flag3d++", preset="paper")
+    assert render.warning(scored) == ""
+    assert "NOT COMPARABLE" not in render.markdown(scored)
+
+
+def test_verdicts_that_differ_within_a_row_are_named_by_column():
+    verdicts = ["reproduced", "close", "close", "close", "close", "close"]
+    assert render.row_verdict(scored_row(row("knn", "KNN"), verdicts=verdicts)).startswith(
+        "MAE reproduced; OBO@0.4 close"
+    )
+
+
+def test_csv_has_one_line_per_cell_with_six_decimals():
+    records = list(csv.DictReader(io.StringIO(render.to_csv(example()))))
+    assert len(records) == 5 * len(COUNTING_METRICS)
+    first, last = records[0], records[-1]
+    assert (first["cell"], first["measured"], first["low"], first["high"]) == (
+        "T3:hl_rac:mae",
+        "0.312500",
+        "0.250000",
+        "0.375000",
+    )
+    assert (first["better"], first["formula"], first["rounded"]) == ("lower", "paper", "false")
+    assert (last["measured"], last["published"], last["state"], last["reason"]) == ("", "0.6136", "not run", "later")
+
+
+def ugly() -> ScoredTable:
+    hostile = row("ugly", UGLY, note=UGLY, why_not="")
+    return scored_table(scored_row(hostile), scored_row(row("worse", "x", why_not=UGLY), "not run", UGLY))
+
+
+def test_html_escapes_text_and_holds_no_script_and_nothing_from_elsewhere():
+    page = render.to_html(ugly())
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"(src|href)=|url\(|@import", page)
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_html_is_well_formed_and_has_an_anchor_per_cell():
+    class Balance(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[str] = []
+            self.ids: list[str] = []
+
+        def handle_starttag(self, tag, attrs):
+            self.ids += [value for name, value in attrs if name == "id" and value]
+            if tag != "meta":
+                self.open.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    parser = Balance()
+    parser.feed(render.to_html(example()))
+    assert parser.open == []
+    assert len(parser.ids) == len(set(parser.ids)) == 5 * len(COUNTING_METRICS)
+    assert "T3:hl_rac:mae" in parser.ids
+
+
+def test_markdown_text_cannot_break_out_of_its_cell():
+    text = render.markdown(ugly())
+    assert "<script" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {len(COUNTING_METRICS) + 4}
+
+
+def test_latex_escapes_every_special_character():
+    body = render.latex(ugly())
+    line = next(line for line in body.splitlines() if line.startswith("a\\textbar{}b"))
+    assert r"\textless{}script\textgreater{}" in line
+    assert r"5 \% \$x\_1\$ \{\textbackslash{}n\} \#1 \textasciitilde{}\textasciicircum{}" in line
+    assert body.count(r"\begin{") == body.count(r"\end{") == 2
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+def test_latex_compiles(tmp_path):
+    body = render.latex(ugly())
+    page = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + body + "\\end{document}\n"
+    (tmp_path / "t.tex").write_text(page, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_the_terminal_form_fits_120_columns_without_cutting_a_number():
+    text = shown(example())
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 120
+    assert text.count("[0.750, 0.875]") == 3
+    assert "…" not in text
+
+
+def test_files_are_written_under_names_that_say_table_preset_data_and_variant(tmp_path):
+    home = Home(tmp_path)
+    paths = render.write(example(), home)
+    assert [path.name for path in paths] == [
+        f"table03_demo_synthetic.{ending}" for ending in ("md", "csv", "tex", "html")
+    ]
+    assert paths[0].read_text(encoding="utf-8") == render.markdown(example())
+    released = replace(example(), variant=Variant("released", True))
+    assert render.write(released, home)[0].name == "table03_demo_synthetic_released_rounded.md"
+    assert sorted(path.suffix for path in home.tables.iterdir()) == [
+        ".csv",
+        ".csv",
+        ".html",
+        ".html",
+        ".md",
+        ".md",
+        ".tex",
+        ".tex",
+    ]

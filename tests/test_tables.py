@@ -1,0 +1,97 @@
+"""Declaring tables: what a `Table` refuses, and what its columns mean."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from flag3d_ray import tables
+from flag3d_ray.errors import RunError
+from flag3d_ray.methods.counting.random_count import Random
+from flag3d_ray.run import DataSpec, Run
+from flag3d_ray.tables import Row, ScoredCell, ScoredRow, ScoredTable, Table, Variant, load_table, metric
+
+
+def run(seed: int = 0) -> Run:
+    return Run(method=Random(), data=DataSpec(), seed=seed)
+
+
+def table(*rows: Row, dataset: str = "synthetic", preset: str = "tiny") -> Table:
+    return Table(number=3, title="Counting", dataset=dataset, preset=preset, rows=rows)
+
+
+def test_a_row_without_runs_must_say_why():
+    with pytest.raises(RunError, match="either runs or a reason"):
+        Row(method="repnet", label="RepNet")
+
+
+def test_a_row_with_runs_has_no_excuse():
+    with pytest.raises(RunError, match="either runs or a reason"):
+        Row(method="random", label="Random", runs=(run(),), why_not="tired")
+
+
+def test_two_rows_of_a_table_have_different_ids():
+    row = Row(method="random", label="Random", runs=(run(),))
+    with pytest.raises(RunError, match="share an id"):
+        table(row, row)
+
+
+def test_a_run_that_two_rows_share_is_listed_once_in_the_order_of_the_rows():
+    first = Row(method="a", label="A", runs=(run(1), run(0)))
+    second = Row(method="b", label="B", runs=(run(0), run(2)))
+    assert [r.seed for r in table(first, second).runs()] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "preset", "says"),
+    [
+        ("synthetic", "paper", "synthetic - not comparable"),
+        ("synthetic-demo", "demo", "synthetic - not comparable"),
+        ("ui_prmd", "paper", "other data - not comparable"),
+        ("flag3d++", "tiny", "other preset - not comparable"),
+        ("flag3d++", "paper", ""),
+    ],
+)
+def test_only_the_papers_data_with_the_papers_preset_is_comparable(dataset, preset, says):
+    assert table(dataset=dataset, preset=preset).incomparable == says
+
+
+def test_a_column_says_its_direction_and_its_formula():
+    assert metric("mae", Variant()).arrow == "↓"
+    assert metric("obo/1", Variant()).arrow == "↑"
+    assert metric("mae", Variant(formula="released")).meaning.count("c + 0.1") == 1
+    assert "rounded" in metric("obo/0.4", Variant(rounded=True)).meaning
+    assert "rounded" not in metric("obo/0.4", Variant()).meaning
+
+
+def test_a_cell_is_found_by_its_id_and_an_unknown_one_names_the_remedy():
+    row = Row(method="random", label="Random", runs=(run(),))
+    cell = ScoredCell(id="T3:random:mae", metric="mae", measured=None, published=2.363, verdict="not run")
+    scored_row = ScoredRow(row=row, state="not run", cells=(cell,))
+    scored = ScoredTable(
+        table=table(row), variant=Variant(), rows=(scored_row,), dataset_digest="d", split="by_action", draws=10
+    )
+    assert scored.cell("T3:random:mae").published == 2.363
+    with pytest.raises(RunError, match="T3:METHOD:METRIC with one of random"):
+        scored.cell("T3:repnet:mae")
+
+
+def test_seeds_are_named_as_what_they_are():
+    learned, still = (
+        Row(method="a", label="A", runs=(run(),)),
+        Row(method="b", label="B", runs=(run(),), deterministic=True),
+    )
+    assert ScoredRow(row=learned, state="measured", cells=(), seeds=1).seeds_label == "1 seed"
+    assert ScoredRow(row=learned, state="measured", cells=(), seeds=3).seeds_label == "3 seeds"
+    assert ScoredRow(row=still, state="measured", cells=(), seeds=1).seeds_label == "no draw"
+
+
+def test_load_table_finds_a_declaration_by_number_and_hands_its_options_on(monkeypatch):
+    declared = table(dataset="ui_prmd")
+    modules = {
+        "experiments": SimpleNamespace(TABLES={7: "experiments.seven"}),
+        "experiments.seven": SimpleNamespace(table=lambda preset: {"demo": declared}[preset]),
+    }
+    monkeypatch.setattr(tables.importlib, "import_module", modules.__getitem__)
+    assert load_table(7, preset="demo") is declared
+    with pytest.raises(RunError, match="choose one of 7"):
+        load_table(1)
