@@ -53,7 +53,14 @@ def table(
                 published=row.metrics,
             )
         )
-    return Table(number=NUMBER, title=printed.title, dataset=dataset, preset=size.name, rows=tuple(rows))
+    return Table(
+        number=NUMBER,
+        title=printed.title,
+        dataset=dataset,
+        preset=size.name,
+        rows=tuple(rows),
+        notes=protocol.notes(size),
+    )
 
 
 def _runs(size: Preset, dataset: str, seeds: Sequence[int], encoder: str) -> dict[str, tuple[Run, ...]]:

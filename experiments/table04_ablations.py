@@ -30,7 +30,15 @@ def table(
     dataset = dataset or size.dataset
     base = base_run(preset, dataset, text_encoder)
     rows = (*_augmentation(base, seeds), *_encoders(base, seeds))
-    return Table(number=NUMBER, title=printed.title, dataset=dataset, preset=size.name, rows=rows, metrics=METRICS)
+    return Table(
+        number=NUMBER,
+        title=printed.title,
+        dataset=dataset,
+        preset=size.name,
+        rows=rows,
+        metrics=METRICS,
+        notes=protocol.notes(size),
+    )
 
 
 def base_run(preset: str, dataset: str, text_encoder: str = "") -> Run:
@@ -41,8 +49,11 @@ def base_run(preset: str, dataset: str, text_encoder: str = "") -> Run:
 
 
 def without_augmentation(base: Run) -> Run:
-    """Trained on whole sequences only; still tested on the crops, so that nothing but the training differs."""
-    return replace(base, data=replace(base.data, crops=1))
+    """Trained on whole sequences only, its warm start too; still tested on the crops, so that only training differs."""
+    start = base.init_from
+    if start is not None:
+        start = replace(start, data=replace(start.data, crops=1))
+    return replace(base, data=replace(base.data, crops=1), init_from=start)
 
 
 def with_encoder(base: Run, encoder: str) -> Run:
@@ -85,4 +96,4 @@ def _encoders(base: Run, seeds: Sequence[int]) -> tuple[Row, ...]:
 
 
 def _seeded(run: Run, seeds: Sequence[int]) -> tuple[Run, ...]:
-    return tuple(replace(run, seed=seed) for seed in seeds)
+    return tuple(run.with_seed(seed) for seed in seeds)

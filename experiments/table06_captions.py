@@ -7,7 +7,6 @@ Expected output: three rows that differ in the caption only. The paper's best is
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from experiments import protocol
 from flag3d_ray.paper import published
@@ -27,6 +26,13 @@ def table(
     for level in protocol.LEVELS:
         row = printed.row(caption_level=level)
         run = protocol.learned(size, dataset, method, protocol.text(size, text_encoder, level))
-        runs = tuple(replace(run, seed=seed) for seed in seeds)
+        runs = tuple(run.with_seed(seed) for seed in seeds)
         rows.append(Row(method=f"level_{level}", label=row.label, runs=runs, published=row.metrics))
-    return Table(number=NUMBER, title=printed.title, dataset=dataset, preset=size.name, rows=tuple(rows))
+    return Table(
+        number=NUMBER,
+        title=printed.title,
+        dataset=dataset,
+        preset=size.name,
+        rows=tuple(rows),
+        notes=protocol.notes(size),
+    )

@@ -1,14 +1,13 @@
 """The command line: a handful of verbs. Heavy packages are imported inside them, so that `--help` answers at once."""
 
-import os
-import sys
-from pathlib import Path
-from typing import Annotated
-
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flag3d_ray.commands.data import data
+from flag3d_ray.commands.demo import demo
+from flag3d_ray.commands.tables import sweep, table, train
+from flag3d_ray.commands.view import doctor, track, ui
 from flag3d_ray.errors import Flag3dError
 
 app = typer.Typer(
@@ -22,6 +21,22 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Where data, runs and tables lie.", envvar="FLAG3D_HOME", show_default=".flag3d")
-]
+app.command()(doctor)
+app.command()(demo)
+app.command()(table)
+app.command()(train)
+app.command()(sweep)
+app.command()(ui)
+app.command()(track)
+
+
+def main() -> None:
+    """Run a verb. Errors that a user can solve are printed without a traceback, exit code 2."""
+    try:
+        app()
+    except Flag3dError as error:
+        console = Console(stderr=True)
+        console.print(f"[red]error[/] {escape(error.where)}", soft_wrap=True, highlight=False)
+        console.print(f"  rule    {error.rule}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  remedy  {error.remedy}", soft_wrap=True, highlight=False, markup=False)
+        raise SystemExit(2) from None

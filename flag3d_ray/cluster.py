@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flag3d_ray.errors import RunError
-from flag3d_ray.run import Resources
-
-OBJECT_STORE_BYTES = 512 * 2**20
+from flag3d_ray.run import OBJECT_STORE_BYTES, Resources
 
 # Read by Ray when it is imported or when a process starts, hence set before the import below.
 os.environ.setdefault("RAY_AUTH_MODE", "token")

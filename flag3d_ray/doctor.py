@@ -176,7 +176,7 @@ def disk(root: Path) -> Iterator[Check]:
 
 def shared_memory(folder: Path = Path("/dev/shm")) -> Iterator[Check]:
     """Room for Ray's object store; without it Ray keeps objects on the disk, which is slow."""
-    from flag3d_ray.cluster import OBJECT_STORE_BYTES
+    from flag3d_ray.run import OBJECT_STORE_BYTES
 
     if folder.is_dir():
         remedy = f"give the container more: docker run --shm-size={2 * OBJECT_STORE_BYTES // 2**20}m"

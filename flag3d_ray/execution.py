@@ -60,7 +60,7 @@ def plan(runs: Iterable[Run], home: Home) -> Board:
     """Distinct runs, those that others start from first, with their folders and what is known of them."""
     folders: dict[Run, RunFolder] = {}
     refused: dict[Run, tuple[RunFolder, str]] = {}
-    for run in _with_dependencies(runs):
+    for run in with_dependencies(runs):
         try:
             folders[run] = home.store.folder(run.key(run_digests(run, home)))
         except EncoderUnreachable as error:
@@ -71,11 +71,12 @@ def plan(runs: Iterable[Run], home: Home) -> Board:
     return board
 
 
-def _with_dependencies(runs: Iterable[Run]) -> list[Run]:
+def with_dependencies(runs: Iterable[Run]) -> list[Run]:
+    """Distinct runs, each after the run it starts from."""
     ordered: dict[Run, None] = {}
     for run in runs:
         if run.init_from is not None:
-            ordered |= dict.fromkeys(_with_dependencies([run.init_from]))
+            ordered |= dict.fromkeys(with_dependencies([run.init_from]))
         ordered[run] = None
     return list(ordered)
 
@@ -87,9 +88,14 @@ def _forget_failures(board: Board) -> None:
 
 
 def _lead(waiting: Sequence[Run], board: Board, leases: Leases) -> list[Run]:
-    """Runs whose lease is ours now; the others are followed until they end or their leader dies."""
-    mine = []
+    """Runs whose lease is ours now; the others are followed until they end or their leader dies.
+
+    A run whose `init_from` another driver leads is left alone until that one has ended, so nobody waits for a stranger.
+    """
+    mine: list[Run] = []
     for run in waiting:
+        if run.init_from is not None and run.init_from not in mine and not _has_ended(board, run.init_from):
+            continue
         other = leases.acquire(board.cells[run].folder.lease)
         if other is None:
             board.set(run, "waiting")
@@ -97,6 +103,10 @@ def _lead(waiting: Sequence[Run], board: Board, leases: Leases) -> list[Run]:
         else:
             board.set(run, "following", f"led by {other}")
     return [run for run in mine if board.cells[run].folder.status != "finished"]
+
+
+def _has_ended(board: Board, run: Run) -> bool:
+    return board.cells[run].folder.status in ("fitted", "finished", "failed")
 
 
 def _write_records(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
@@ -108,24 +118,22 @@ def _write_records(runs: Sequence[Run], board: Board, home: Home, resources: Res
 
 
 def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
-    me = Holder.this_process()
-    trials = {run: Trial(run, home, board.cells[run].folder, me, resources) for run in runs}
+    me, folders = Holder.this_process(), {run: cell.folder for run, cell in board.cells.items()}
+    trials = [
+        Trial(run, home, folders[run], me, resources, waits_for=folders[run.init_from] if run.init_from else None)
+        for run in sorted(runs, key=_depth)
+        if folders[run].status not in ("fitted", "failed")
+    ]
     with _ray_or_not(resources) as fit_all:
-        for wave in _waves(runs):
-            fit_all([trials[run] for run in wave if trials[run].folder.status not in ("fitted", "failed")])
-        items = [(run, trials[run].folder) for run in runs if trials[run].folder.status == "fitted"]
+        fit_all(trials)
+        items = [(run, folders[run]) for run in runs if folders[run].status == "fitted"]
         if items:
             _evaluate(items, home, resources)
 
 
-def _waves(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs by the length of their chain of `init_from`: a wave needs only earlier ones."""
-
-    def depth(run: Run) -> int:
-        return 0 if run.init_from is None else 1 + depth(run.init_from)
-
-    depths = sorted({depth(run) for run in runs})
-    return [[run for run in runs if depth(run) == level] for level in depths]
+def _depth(run: Run) -> int:
+    """Length of the chain of `init_from`. Executors start trials in this order, so one never waits for one not started."""
+    return 0 if run.init_from is None else 1 + _depth(run.init_from)
 
 
 def _ray_or_not(resources: Resources):

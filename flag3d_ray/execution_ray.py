@@ -45,16 +45,20 @@ def _fit_trials(trials: Sequence[Trial]) -> None:
             tune.with_resources(tune_trial, share),
             param_space={"trial": tune.grid_search(list(trials))},
             tune_config=tune.TuneConfig(max_concurrent_trials=resources.concurrent, reuse_actors=True),
-            run_config=quiet_run_config(Path(scratch)),
+            run_config=quiet_run_config(Path(scratch), fail_fast=True),
         )
         results = tuner.fit()
     if results.errors:
         raise RunError(where="Ray Tune", rule=str(results.errors[0]), remedy="type the same command again to continue")
 
 
-def quiet_run_config(scratch: Path) -> tune.RunConfig:
-    """Tune's own bookkeeping goes to a scratch folder and is thrown away: the store is the truth."""
-    return tune.RunConfig(name="flag3d", storage_path=str(scratch), verbose=0)
+def quiet_run_config(scratch: Path, *, fail_fast: bool = False) -> tune.RunConfig:
+    """Tune's own bookkeeping goes to a scratch folder and is thrown away: the store is the truth.
+
+    `fail_fast` ends the launch at the first exception that passes through a trial (a full disk); failed runs raise none.
+    """
+    failures = tune.FailureConfig(fail_fast=fail_fast)
+    return tune.RunConfig(name="flag3d", storage_path=str(scratch), verbose=0, failure_config=failures)
 
 
 def tune_trial(config: dict) -> None:

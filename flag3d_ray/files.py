@@ -4,7 +4,7 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,29 +12,40 @@ from typing import Any
 from flag3d_ray.errors import RunError
 
 
+class DiskFull(RunError):
+    """No space is left. Nothing is half-written, and the same command goes on once there is space again."""
+
+
+@contextlib.contextmanager
+def disk_full_is_named(path: Path) -> Iterator[None]:
+    """Turn the operating system's error about a full disk, or a full quota, into `DiskFull`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        rule, remedy = "no space left on the disk", "free some space and type the same command again"
+        raise DiskFull(where=str(path), rule=rule, remedy=remedy) from error
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` when the block ends well, and vanishes otherwise.
 
     Raises:
-        RunError: the disk is full; nothing is left behind.
+        DiskFull: nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        _sync(part)
-        part.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            rule, remedy = "no space left on the disk", "free some space and type the same command again"
-            raise RunError(where=str(path), rule=rule, remedy=remedy) from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+    # Not from mkstemp, whose files nobody but their owner can read: a store may be shared.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    with disk_full_is_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            _sync(part)
+            part.replace(path)
+            _sync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

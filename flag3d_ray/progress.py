@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from flag3d_ray.run import Run
 from flag3d_ray.store import RunFolder
@@ -26,6 +26,7 @@ class Cell:
     detail: str = ""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Something that shows a sweep. It must return quickly and never raise: training does not wait for a view."""
 

@@ -72,6 +72,7 @@ def notes(scored: ScoredTable) -> tuple[str, ...]:
         f"Interval: percentiles of {scored.draws} bootstrap resamples of actions, sequences in them, and seeds; "
         "over few actions it is too narrow, and with 1 seed it leaves out how seeds differ.",
     ]
+    lines += table.notes
     lines += _column_notes(scored)
     for row in scored.rows:
         remarks = [row.row.note, row.reason if row.state == "measured" else "", _not_resampled(row)]

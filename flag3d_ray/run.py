@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, cast
 
 from flag3d_ray.errors import RunError
@@ -16,6 +16,8 @@ from flag3d_ray.methods.base import Method
 from flag3d_ray.source import source_digests
 
 Json = dict[str, Any]
+
+OBJECT_STORE_BYTES = 512 * 2**20  # of a local Ray; batches in flight are all that it holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +86,16 @@ class Run:
     def __post_init__(self) -> None:
         canonical_json(self)
 
+    def with_seed(self, seed: int) -> "Run":
+        """The same question with another seed, the run it starts from included."""
+        start = None if self.init_from is None else self.init_from.with_seed(seed)
+        return replace(self, seed=seed, init_from=start)
+
     @property
     def label(self) -> str:
-        """A short name for people: method, text, seed."""
-        text = self.data.text
-        words = [self.method.name]
+        """A short name for people: method, fusion, text, seed."""
+        text, fusion = self.data.text, getattr(self.method, "fusion", None)
+        words = [self.method.name if fusion is None else f"{self.method.name}_{fusion}"]
         if self.method.language and text is not None:
             words += [text.encoder, f"level {text.caption_level}"]
         return ", ".join([*words, f"seed {self.seed}"])
@@ -133,9 +140,7 @@ class Ablation:
 
     def runs(self) -> tuple[Run, ...]:
         """Every arm with every seed, arms first."""
-        from dataclasses import replace
-
-        return tuple(replace(run, seed=seed) for seed in self.seeds for _, run in self.arms)
+        return tuple(run.with_seed(seed) for seed in self.seeds for _, run in self.arms)
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ def canonical_json(run: Run) -> str:
 
 
 def run_from_json(data: Json, methods: Sequence[type]) -> Run:
-    """The run that `to_json` wrote; `methods` are the classes its method may have (`methods.catalogue.COUNTING`).
+    """The run that `to_json` wrote; `methods` are the classes its method may have (`methods.catalogue.RECORDED`).
 
     Raises:
         RunError: an unknown type or field, as after an upgrade that renamed one.

@@ -21,7 +21,7 @@ from flag3d_ray.tables import Row, ScoredCell, ScoredRow, ScoredTable, Table, Va
 CLOSE = 0.05
 
 
-def score(table: Table, home: Home, *, variant: Variant | None = None, draws: int = 1000) -> ScoredTable:
+def score(table: Table, home: Home, *, variant: Variant | None = None, draws: int = 2000) -> ScoredTable:
     """Read a table's numbers from the store: per cell the mean over clips and seeds with a 95 % bootstrap interval.
 
     The interval resamples actions, the sequences of each action, and seeds, `draws` times. A row of which some seeds

@@ -24,13 +24,26 @@ def source_digests(roots: tuple[str, ...]) -> dict[str, str]:
 
 @cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
+    file = _file(module)
+    if file is None:
         raise ModuleNotFoundError(f"{module} has no source file")
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     imported = tuple(sorted(_imports(tree)))
     _drop_docstrings(tree)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imported
+
+
+@cache
+def _file(module: str) -> Path | None:
+    """Where a module stands. Inside the package without `find_spec`, which imports parents, and so torch for a name."""
+    package, *inside = module.split(".")
+    spec = find_spec(package if package == PACKAGE else module)
+    if spec is None or spec.origin is None:
+        return None
+    if package != PACKAGE:
+        return Path(spec.origin)
+    path = Path(spec.origin).parent.joinpath(*inside)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
 def _imports(tree: ast.Module) -> set[str]:
@@ -41,21 +54,12 @@ def _imports(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
             for alias in node.names:
                 child = f"{node.module}.{alias.name}"
-                names.add(child if _is_module(child) else node.module)
+                names.add(child if _file(child) else node.module)
     return names
-
-
-@cache
-def _is_module(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:] or [ast.Pass()]

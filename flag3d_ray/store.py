@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flag3d_ray.files import read_json, write_bytes, write_json
+from flag3d_ray.files import disk_full_is_named, read_json, write_bytes, write_json
 
 Status = Literal["missing", "started", "fitted", "finished", "failed"]
 Json = dict[str, Any]
@@ -86,7 +86,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"time": time.time()} | event, sort_keys=True, allow_nan=False) + "\n"
         self._cut_torn_line()
-        with self.events_path.open("a", encoding="utf-8") as file:
+        with disk_full_is_named(self.events_path), self.events_path.open("a", encoding="utf-8") as file:
             file.write(line)
 
     def events(self) -> list[Json]:
@@ -103,9 +103,10 @@ class RunFolder:
         write_bytes(self.events_path, lines.encode())
 
     def clear(self) -> None:
-        """Delete all of the run's files but its lease."""
+        """Delete all of the run's files but its lease and the lock on it, which another process may hold."""
+        kept = {self.lease, self.lease.with_suffix(".lock")}
         for entry in self.path.iterdir() if self.path.exists() else ():
-            if entry != self.lease:
+            if entry not in kept:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _cut_torn_line(self) -> None:

@@ -45,7 +45,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of the paper, declared: the rows in the paper's order, on one dataset with one preset."""
+    """A table of the paper, declared: the rows in the paper's order, on one dataset with one preset.
+
+    `notes` are sentences on the protocol that its readers must know.
+    """
 
     number: int
     title: str
@@ -53,6 +56,7 @@ class Table:
     preset: str
     rows: tuple[Row, ...]
     metrics: tuple[str, ...] = COUNTING_METRICS
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [row.method for row in self.rows]

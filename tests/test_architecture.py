@@ -12,10 +12,10 @@ LAYERS = (
     ("errors", "files", "source", "threads", "sample", "skeleton", "metrics", "methods.base", "paper"),
     ("run", "store", "lease", "home", "provenance", "data", "models"),
     ("methods", "identity", "progress"),
-    ("training", "tracking", "preparation", "board"),
+    ("training", "tracking", "viz.density_plot", "preparation", "board"),
     ("evaluation", "cluster", "execution", "execution_ray", "search", "statistics"),
-    ("scoring", "tables", "render", "viz", "ui"),
-    ("cli",),
+    ("scoring", "tables", "render", "viz", "ui", "doctor", "declarations"),
+    ("commands", "cli"),
 )
 DOORS = {
     "ray": {
@@ -27,7 +27,7 @@ DOORS = {
         "search",
         "training.ray_train",
     },
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking.connect", "tracking.remote", "tracking.session"},
     "optuna": {"search"},
 }
 MODULES = {

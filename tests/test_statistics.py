@@ -98,15 +98,6 @@ def test_single_units_are_flagged_and_never_nan():
     assert alone == Interval(0.5, 0.5, 0.5, ("one action", "one sequence", "one seed"))
 
 
-def test_other_statistics_are_resampled_too():
-    def highest(values_DN, weights_DN):
-        return np.where(weights_DN > 0, values_DN, -np.inf).max(axis=1)
-
-    interval = cluster_bootstrap(np.arange(20.0), *nested(4, 5, 1), statistic=highest)
-    assert interval.mean == interval.high == 19.0
-    assert interval.low < 19.0
-
-
 @pytest.mark.parametrize(
     ("values", "options"),
     [(np.ones(4), {"n": 0}), (np.ones(4), {"level": 1.0}), (np.full(4, np.nan), {})],

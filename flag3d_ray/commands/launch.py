@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flag3d_ray.data.catalogue import ensure_dataset
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
 from flag3d_ray.progress import Cell, Watcher
@@ -26,8 +26,12 @@ class Launch:
 
     def data(self, *names: str) -> None:
         """Make the synthetic datasets that are missing; others must have been ingested."""
+        from flag3d_ray.data.catalogue import SYNTHETIC, require
+
         for name in names:
-            ensure_dataset(name, self.home, self.resources, self.console)
+            if name in SYNTHETIC and not self.home.dataset(name).exists():
+                make_dataset(name, self.home, self.resources, self.console)
+            require(name, self.home.dataset(name))
 
     def watchers(self, title: str, group: str) -> list[Watcher]:
         """The live view and, unless it is switched off, the MLflow view."""
@@ -35,18 +39,44 @@ class Launch:
 
         views: list[Watcher] = [live_view(title, self.console)]
         if self.track:
-            from flag3d_ray.tracking import MlflowView
+            from flag3d_ray.tracking import EXPERIMENT, MlflowView
 
-            views.append(MlflowView(self.home.mlflow_uri, self.home.root / "mlruns", group=group))
+            views.append(MlflowView(self.home.mlflow_uri, self.home.root / "mlruns", EXPERIMENT, group))
         return views
 
     def ensure(self, runs: Iterable[Run], title: str, group: str) -> list[Cell]:
         """Make the runs finished and return their cells; nothing but the cells is touched where all are cached."""
-        from flag3d_ray.execution import ensure
+        from flag3d_ray.execution import ensure, with_dependencies
 
         runs = list(dict.fromkeys(runs))
-        self.data(*dict.fromkeys(run.data.dataset for run in runs))
+        self.data(*dict.fromkeys(run.data.dataset for run in with_dependencies(runs)))
         return ensure(runs, self.home, self.resources, self.watchers(title, group), retry_failed=self.retry_failed)
+
+
+def make_dataset(name: str, home: Home, resources: Resources, console: Console, *, force: bool = False) -> None:
+    """Generate a synthetic dataset under a progress bar, in shards on Ray unless the executor is local."""
+    from flag3d_ray.data.catalogue import make
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    on_ray = resources.executor == "ray"
+    with Progress(*columns, console=console) as bar, cluster_or_not(resources):
+        task = bar.add_task(f"making {name}", total=None)
+        make(
+            name,
+            home.dataset(name),
+            executor="ray" if on_ray else "local",
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            force=force,
+        )
+
+
+def cluster_or_not(resources: Resources):
+    """A Ray cluster for the block, or nothing for the local executor."""
+    if resources.executor == "local":
+        return nullcontext()
+    from flag3d_ray.cluster import cluster
+
+    return cluster(resources)
 
 
 def resources(executor: str, workers: int, concurrent: int, address: str) -> Resources:

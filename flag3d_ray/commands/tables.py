@@ -54,7 +54,7 @@ def table(
         raise RunError(where=f"--variant {variant}", rule="unknown formula", remedy="use paper or released")
     console = Console()
     dataset = dataset or default_dataset(preset)
-    options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder or None}
+    options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
     declared = load_table(number, **options)
     launch = Launch(Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
     cells = []
@@ -89,18 +89,20 @@ def train(
 
     Example: flag3d train hl_rac_multiplication --preset demo --caption-level 2
     """
+    from flag3d_ray.data.text_encoders import encoder
     from flag3d_ray.execution import require_finished
     from flag3d_ray.run import Text
     from flag3d_ray.tables import load_table
 
     console = Console()
     dataset = dataset or default_dataset(preset)
-    rows = load_table(3, preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder or None).rows
+    rows = load_table(3, preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder).rows
     runs = {row.method: row.runs[0] for row in rows if row.runs}
     if method not in runs:
         raise RunError(where=f"method {method!r}", rule="not a method that runs", remedy=f"choose one of {', '.join(runs)}")
-    run = replace(runs[method], seed=seed)
+    run = runs[method].with_seed(seed)
     if run.data.text is not None:
+        encoder(run.data.text.encoder)  # a table shows `not run` and goes on, here there is nothing to go on with
         text = Text(encoder=run.data.text.encoder, caption_level=caption_level, tokens=run.data.text.tokens)  # pyright: ignore
         run = replace(run, data=replace(run.data, text=text))
     executor = "ray" if workers > 1 else executor
@@ -127,8 +129,8 @@ def sweep(
 
     Example: flag3d sweep hlrac --preset demo --trials 30
     """
-    from flag3d_ray.search import search
     from flag3d_ray.declarations import load_sweep
+    from flag3d_ray.search import search
 
     console = Console()
     dataset = dataset or default_dataset(preset)

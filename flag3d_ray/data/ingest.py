@@ -64,7 +64,7 @@ def write_dataset(
 
     Args:
         make: gives the samples of a range of indices, in order; each a function of its index alone.
-        executor: "ray" runs one task per shard in the cluster that the caller has initialised; its nodes must see `folder`.
+        executor: "ray" runs one task per shard in the cluster that the caller has initialised; its nodes see `folder`.
         progress: called with (rows done, total) after each shard.
         finish: called with the still hidden folder, to add split files before it appears.
         force: replace an existing dataset, which stays until the new one is complete.
@@ -91,7 +91,9 @@ def write_dataset(
 
 
 def _manifest(folder: Path, written: Sequence[_Written], card: Card, generator: Mapping[str, Any]) -> Manifest:
-    repeated = [name for name, times in Counter(name for one in written for name in one.sample_ids).items() if times > 1]
+    repeated = [
+        name for name, times in Counter(name for one in written for name in one.sample_ids).items() if times > 1
+    ]
     kinds = {(one.layout, one.unit) for one in written}
     if repeated or len(kinds) != 1:
         rule = f"{len(repeated)} sample ids occur twice, first {repeated[0]!r}" if repeated else f"{len(kinds)} layouts"
@@ -115,6 +117,7 @@ def _run_here(folder: Path, make: Make, ranges: Sequence[range]) -> Iterator[_Wr
 
 def _run_with_ray(folder: Path, make: Make, ranges: Sequence[range]) -> Iterator[_Written]:
     import ray
+    from ray.exceptions import RayTaskError
 
     # One shard per core at a time, one BLAS thread per task: more only makes the tasks wait for each other.
     task = ray.remote(num_cpus=1, max_retries=2, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})(_write_shard)
@@ -124,7 +127,7 @@ def _run_with_ray(folder: Path, make: Make, ranges: Sequence[range]) -> Iterator
         while pending:
             ready, pending = ray.wait(pending)
             yield ray.get(ready[0])
-    except ray.exceptions.RayTaskError as error:
+    except RayTaskError as error:
         raise error.cause from error
     finally:
         for waiting in pending:
@@ -142,7 +145,9 @@ def _write_shard(folder: Path, number: int, make: Make, indices: range) -> _Writ
             if writer is None:
                 kind = (group[0].layout, group[0].unit)
                 writer = stack.enter_context(
-                    pq.ParquetWriter(path, table.schema, compression="none", use_dictionary=False, write_statistics=False)
+                    pq.ParquetWriter(
+                        path, table.schema, compression="none", use_dictionary=False, write_statistics=False
+                    )
                 )
             writer.write_table(table, row_group_size=len(group))
             ids += [sample.sample_id for sample in group]
@@ -150,7 +155,9 @@ def _write_shard(folder: Path, number: int, make: Make, indices: range) -> _Writ
             frames += sum(sample.frames for sample in group)
             repetitions += sum(sample.count for sample in group)
     if len(ids) != len(indices):
-        raise DataError(where=str(path), rule=f"{len(ids)} samples for {len(indices)} indices", remedy="mend the reader")
+        raise DataError(
+            where=str(path), rule=f"{len(ids)} samples for {len(indices)} indices", remedy="mend the reader"
+        )
     _flush(path)
     shard = Shard(
         file=path.name,
@@ -195,13 +202,24 @@ def _hidden_folder(folder: Path) -> Iterator[Path]:
                 yield hidden
                 _flush(hidden)
                 hidden.chmod(0o755)
-                if folder.exists():
-                    folder.rename(hidden.with_name(f".{folder.name}.replaced.part"))
-                hidden.rename(folder)
-                _flush(folder.parent)
+                _swap_in(hidden, folder)
         finally:
             for left in folder.parent.glob(f".{folder.name}.*.part"):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _swap_in(hidden: Path, folder: Path) -> None:
+    """Rename, the old dataset first out of the way and back again should the new one fail to take its place."""
+    old = hidden.with_name(f".{folder.name}.replaced.part")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        hidden.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
+    _flush(folder.parent)
 
 
 @contextlib.contextmanager
@@ -233,7 +251,9 @@ class Dataset:
         self.folder = folder
         self.manifest = manifest
         self._files = [pq.ParquetFile(folder / shard.file, memory_map=True) for shard in manifest.shards]
-        self._groups = [(number, group) for number, file in enumerate(self._files) for group in range(file.num_row_groups)]
+        self._groups = [
+            (number, group) for number, file in enumerate(self._files) for group in range(file.num_row_groups)
+        ]
         sizes = [self._files[file].metadata.row_group(group).num_rows for file, group in self._groups]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._cache: OrderedDict[int, tuple[list[Sample], int]] = OrderedDict()
@@ -253,7 +273,11 @@ class Dataset:
         columns = [*_INDEX_COLUMNS, "reps"]
         table = pa.concat_tables(file.read(columns=columns) for file in self._files)
         counts = np.diff(table["reps"].combine_chunks().offsets.to_numpy()) // 2
-        return table.drop_columns(["reps"]).append_column("count", pa.array(counts, pa.int32())).replace_schema_metadata(None)
+        return (
+            table.drop_columns(["reps"])
+            .append_column("count", pa.array(counts, pa.int32()))
+            .replace_schema_metadata(None)
+        )
 
     def sample(self, row: int) -> Sample:
         """The sample in that row; its joints are read-only.

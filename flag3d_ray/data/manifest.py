@@ -1,7 +1,7 @@
 """`manifest.json` of a dataset folder: what the data is, its shards, and a digest of its content.
 
-The digest goes over the sorted hashes of the samples, so it does not depend on how rows are cut into shards; it is part of
-the key of every run on this data. Sizes and row counts are compared at every opening, hashes by `check(deep=True)`.
+The digest goes over the sorted hashes of the samples, so it does not depend on how rows are cut into shards; it is part
+of the key of every run on this data. Sizes and row counts are compared at every opening, hashes by `check(deep=True)`.
 """
 
 import hashlib

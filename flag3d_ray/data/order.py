@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int
 
-Rows = Int[np.ndarray, " n"]
+Rows = Int[np.ndarray, " _"]
 
 
 def epoch_order(clips: int, seed: int, epoch: int, limit: int = 0) -> Rows:

@@ -186,7 +186,9 @@ def check_sample(sample: Sample, where: str) -> None:
     skeleton = layout(sample.layout)
     persons, frames, *axes = sample.joints_MTVC.shape
     if axes != [len(skeleton), skeleton.channels]:
-        raise _broken(where, f"joints [V, C] = {axes}, layout {skeleton.name} has [{len(skeleton)}, {skeleton.channels}]")
+        raise _broken(
+            where, f"joints [V, C] = {axes}, layout {skeleton.name} has [{len(skeleton)}, {skeleton.channels}]"
+        )
     if persons < 1 or frames < 1 or not sample.fps > 0:
         raise _broken(where, f"{persons} persons, {frames} frames at {sample.fps} fps")
     if not np.isfinite(sample.joints_MTVC).all():

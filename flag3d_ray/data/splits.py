@@ -1,7 +1,7 @@
 """Which sequences train, select and test: files `splits/NAME.json` in the dataset folder, drawn once and stored.
 
-A split lists values of one column (`action_id` or `subject`) per part. Random motions (`source="procedural"`) are on the
-training side of every split and nowhere else.
+A split lists values of one column (`action_id` or `subject`) per part. Random motions (`source="procedural"`) are on
+the training side of every split and nowhere else.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow.compute as pc
 from jaxtyping import Int
 
 from flag3d_ray.data.ingest import Dataset
@@ -163,11 +162,13 @@ def split_from_procedural(body_parts: Mapping[str, str], seed: int = 0) -> Split
 def split_all_test(actions: Sequence[str]) -> Split:
     """Every sequence is tested and none trained on: real recordings for a checkpoint trained elsewhere."""
     rule = "everything is tested"
-    return Split(name="all_test", by="action_id", rule=rule, seed=0, train=(), valid=(), test=tuple(sorted(set(actions))))
+    return Split(
+        name="all_test", by="action_id", rule=rule, seed=0, train=(), valid=(), test=tuple(sorted(set(actions)))
+    )
 
 
 def _drawn(rng: np.random.Generator, values: Sequence[str], number: int) -> list[str]:
-    return [values[place] for place in rng.permutation(len(values))[:number]]
+    return [values[int(place)] for place in rng.permutation(len(values))[:number]]
 
 
 def write_split(folder: Path, split: Split) -> None:
@@ -189,7 +190,7 @@ def load_split(folder: Path, name: str) -> Split:
     try:
         values = dict(read_json(path))
         digest = values.pop("digest")
-        split = Split(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        split = Split(**{**values, **{part: tuple(values[part]) for part in PARTS}})
     except DataError:
         raise
     except (Flag3dError, KeyError, TypeError, ValueError) as error:
@@ -211,7 +212,7 @@ def split_indices(dataset: Dataset, name: str, part: Part) -> Int[np.ndarray, " 
         DataError: see `load_split`; also a sequence whose activity or person stands in no part.
     """
     split = load_split(dataset.folder, name)
-    procedural_N = pc.equal(dataset.index["source"], "procedural").to_numpy()
+    procedural_N = np.asarray(dataset.index["source"].to_pylist(), dtype=str) == "procedural"
     values_N = np.asarray(dataset.index[split.by].to_pylist(), dtype=str)
     listed_N = np.isin(values_N, split.train + split.valid + split.test) | procedural_N
     if not listed_N.all():

@@ -21,23 +21,29 @@ from flag3d_ray.sample import Batch
 import ray.data
 
 READ_CPUS = 0.25  # several reading tasks share a core with the workers
+TASK_BATCHES = 8  # global batches per reading task: the first is there soon, and the reading of a run is spread
 
 
 def training_stream(source: ClipSpec, run: Run, first_epoch: int, rank: int, world: int) -> ray.data.Dataset:
-    """The batches of one worker from `first_epoch` to the run's last epoch, lazily."""
+    """The batches of one worker from `first_epoch` to the run's last epoch, lazily. Read it with `in_order()`."""
     spec, rows = run.train, []
     for epoch in range(first_epoch, spec.epochs):
         order = epoch_order(len(open_clips(source)), run.seed, epoch, spec.max_clips_per_epoch)
         for batch in global_batches(order, spec.batch):
             rows.append({"epoch": epoch, "rows": len(batch), "clips": worker_rows(batch, rank, world).tolist()})
-    plan = ray.data.from_arrow(pa.Table.from_pylist(rows))
-    return plan.map_batches(
+    parts = [pa.Table.from_pylist(rows[start : start + TASK_BATCHES]) for start in range(0, len(rows), TASK_BATCHES)]
+    return ray.data.from_arrow(parts).map_batches(
         _read,
         fn_kwargs={"source": source, "seed": run.seed},
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
     )
+
+
+def in_order() -> ray.data.ExecutionOptions:
+    """Options under which batches come in the order of the plan, not as their tasks end."""
+    return ray.data.ExecutionOptions(preserve_order=True)
 
 
 def _read(plan: pa.Table, source: ClipSpec, seed: int) -> pa.Table:

@@ -53,6 +53,7 @@ class Fitted(Protocol):
     def load(self, state: Mapping[str, np.ndarray]) -> None: ...
 
 
+@runtime_checkable
 class Method(Protocol):
     """A frozen dataclass; its fields are its hyper-parameters and part of a run's identity.
 

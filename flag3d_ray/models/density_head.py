@@ -124,8 +124,8 @@ class DensityHead(nn.Module):
         frames: clip length T.
         sizes: widths, depths and dropout rates.
         divisor: see `SelfSimilarity`.
-        leftovers: also hold what the released checkpoints hold without effect: a value projection, a BatchNorm3d over the
-            model width and the bias of the convolution in front of a batch normalisation.
+        leftovers: also hold what the released checkpoints hold without effect: a value projection, a BatchNorm3d over
+            the model width and the bias of the convolution in front of a batch normalisation.
     """
 
     positions: Tensor

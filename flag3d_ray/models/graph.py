@@ -1,4 +1,4 @@
-"""The skeleton graph as three normalised subsets: itself, toward the root, away from the root (ST-GCN, Yan et al. 2018).
+"""The skeleton graph as three normalised subsets: itself, toward the root, away from it (ST-GCN, Yan et al. 2018).
 
 Rows are source joints and columns receiving joints: features are multiplied from the left, `y_w = sum_v x_v A[v, w]`.
 """

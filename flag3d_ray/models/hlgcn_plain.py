@@ -1,7 +1,7 @@
 """HL-GCN as the equations read: [B, C, T, V] in memory, one layer per symbol, every bias kept.
 
-The reference that the fast formulation of `hlgcn.py` is tested and timed against, and the encoder of the released profile.
-`merge` maps its parameters to those of the fast form.
+The reference that the fast formulation of `hlgcn.py` is tested and timed against, and the encoder of the released
+profile. `merge` maps its parameters to those of the fast form.
 """
 
 from collections.abc import Mapping
@@ -167,14 +167,14 @@ def _merge_block(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
     merged["graph.norm.running_mean"] -= sum(part[f"graph.project.{subset}.bias"] for subset in range(SUBSETS))
     merged["temporal_weight"] = part["temporal.weight"].squeeze(3)
     merged["norm.running_mean"] -= part["temporal.bias"]
-    for layer, name in (("graph.down", "graph.down"), ("residual", "residual")):
-        if f"{layer}.0.weight" in part:
-            merged[f"{name}_weight"] = part[f"{layer}.0.weight"].flatten(1)
+    for path in ("graph.down", "residual"):
+        if f"{path}.0.weight" in part:
+            merged[f"{path}.weight"] = part[f"{path}.0.weight"].flatten(1)
             norm = {
-                key.removeprefix(f"{layer}.1."): value for key, value in part.items() if key.startswith(f"{layer}.1.")
+                key.removeprefix(f"{path}.1."): value for key, value in part.items() if key.startswith(f"{path}.1.")
             }
-            norm["running_mean"] = norm["running_mean"] - part[f"{layer}.0.bias"]
-            merged.update({f"{name}_norm.{key}": value for key, value in norm.items()})
+            norm["running_mean"] = norm["running_mean"] - part[f"{path}.0.bias"]
+            merged.update({f"{path}.norm.{key}": value for key, value in norm.items()})
     if "graph.attend.in_proj_weight" in part:
         joints = part["graph.attend.out_proj.bias"].shape[0]
         for kind in ("weight", "bias"):

@@ -1,44 +1,43 @@
 """Initial weights of HL-GCN, for either formulation of its parameters."""
 
+from __future__ import annotations
+
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
-from flag3d_ray.models.hlgcn import SUBSETS, HLGCN, Block, GraphUnit
+if TYPE_CHECKING:
+    from flag3d_ray.models.hlgcn import Block
 
 Initialization = Literal["recipe", "framework"]
 
 
-def initialize(network: HLGCN, how: Initialization) -> None:
-    """Draw the weights of a network from the current random state.
+def initialize(block: Block, how: Initialization) -> None:
+    """Draw the weights of a block from the current random state.
 
-    `recipe` is that of AGCN (Shi et al. 2019): convolutions normal with the fan-out, the three subsets as branches of one
-    sum, a graph unit that starts near its residual (BN weight 1e-6) and attention over frames and channels that starts
-    at a constant gate. `framework` is PyTorch's default for the separate layers, which the released model ends up with.
+    `recipe` is that of AGCN (Shi et al. 2019): convolutions normal with the fan-out, the three subsets as branches of
+    one sum, a graph unit that starts near its residual (BN weight 1e-6) and attention over frames and channels that
+    starts at a constant gate. `framework` is PyTorch's default for the separate layers, as in the released model.
     """
-    for block in network.blocks:
-        assert isinstance(block, Block)
-        _merged(block, how)
-        if how == "recipe":
-            _recipe(block)
+    _merged(block, how)
+    if how == "recipe":
+        _recipe(block)
 
 
 def _merged(block: Block, how: Initialization) -> None:
     graph = block.graph
-    weights = (graph.down_weight, block.temporal_weight, block.residual_weight)
-    for weight in weights:
-        if weight is not None:
-            if how == "recipe":
-                nn.init.kaiming_normal_(weight, mode="fan_out")
-            else:
-                nn.init.kaiming_uniform_(weight, a=math.sqrt(5.0))
-    out, width, _ = graph.project_weight.shape
+    for weight in (block.temporal_weight, *(path.weight for path in (graph.down, block.residual) if path)):
+        if how == "recipe":
+            nn.init.kaiming_normal_(weight, mode="fan_out")
+        else:
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5.0))
+    out, width, subsets = graph.project_weight.shape
     bound = 1.0 / math.sqrt(width)
     if how == "recipe":
         nn.init.normal_(graph.embed_weight, std=math.sqrt(2.0 / graph.embedding))
         nn.init.zeros_(graph.embed_bias)
-        nn.init.normal_(graph.project_weight, std=math.sqrt(2.0 / (out * width * SUBSETS)))
+        nn.init.normal_(graph.project_weight, std=math.sqrt(2.0 / (out * width * subsets)))
     else:
         nn.init.uniform_(graph.embed_weight, -bound, bound)
         nn.init.uniform_(graph.embed_bias, -bound, bound)
@@ -46,7 +45,6 @@ def _merged(block: Block, how: Initialization) -> None:
 
 
 def _recipe(block: Block) -> None:
-    assert isinstance(block.graph, GraphUnit)
     nn.init.constant_(block.graph.norm.weight, 1e-6)
     attention = block.attention
     nn.init.xavier_normal_(attention.joint.weight)

@@ -5,16 +5,31 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+
+class SumOverWorkers(torch.autograd.Function):
+    """Sum of a tensor over all workers; the gradient of a summand is the sum of the gradients of the results."""
+
+    @staticmethod
+    def forward(ctx, summand: Tensor) -> Tensor:
+        total = summand.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
 
 
 class GlobalBatchNorm(nn.BatchNorm1d):
     """Batch normalisation of the last axis, with statistics over all other axes and over all workers.
 
     With one process it is `torch.nn.functional.batch_norm`. With a process group of several, the count, sum and sum of
-    squares of the local rows are summed over the workers in one differentiable all-reduce, so workers may hold different
-    numbers of rows and the gradient is that of the whole batch. Parameters, running statistics (unbiased variance,
-    momentum 0.1) and state names are those of `torch.nn.BatchNorm1d`.
+    squares of the local rows are summed over the workers in one differentiable all-reduce, so workers may hold
+    different numbers of rows and the gradient is that of the whole batch. Parameters, running statistics (unbiased
+    variance, momentum 0.1) and state names are those of `torch.nn.BatchNorm1d`.
     """
 
     running_mean: Tensor
@@ -41,12 +56,12 @@ class GlobalBatchNorm(nn.BatchNorm1d):
         return normal_MC.reshape(input.shape)
 
     def _normalize_over_workers(self, rows_MC: Tensor) -> Tensor:
-        # The running mean is the same on every worker and near the mean, so the sum of squares about it does not cancel.
+        # The running mean is the same on every worker and near the mean: squares about it do not cancel.
         pivot_C = self.running_mean.clone()
         shifted_MC = rows_MC.to(pivot_C.dtype) - pivot_C
         count = shifted_MC.new_full((1,), len(shifted_MC))
-        totals = all_reduce(torch.cat([count, shifted_MC.sum(dim=0), shifted_MC.square().sum(dim=0)]))
-        count, sum_C, squares_C = totals.split([1, self.num_features, self.num_features])
+        sums = torch.cat([count, shifted_MC.sum(dim=0), shifted_MC.square().sum(dim=0)])
+        count, sum_C, squares_C = SumOverWorkers.apply(sums).split([1, self.num_features, self.num_features])
         mean_C = sum_C / count
         variance_C = (squares_C / count - mean_C.square()).clamp_min(0.0)
         with torch.no_grad():

@@ -154,7 +154,9 @@ class Session:
             tags = {"flag3d.key": cell.folder.key, "flag3d.checkpoint": str(cell.folder.model)}
             found = [self._client.create_logged_model(self._experiment, name, run.run_id, tags, model_type="counting")]
         self._client.finalize_logged_model(found[0].model_id, "READY")
-        self._client.log_outputs(run.run_id, [LoggedModelOutput(found[0].model_id, step=0)])
+        outputs = self._client.get_run(run.run_id).outputs
+        if outputs is None or not outputs.model_outputs:  # MLflow fails on an output that it has already
+            self._client.log_outputs(run.run_id, [LoggedModelOutput(found[0].model_id, step=0)])
 
     def _log_density(self, run: RemoteRun, folder: RunFolder) -> None:
         from flag3d_ray.viz.density_plot import write_density_plot

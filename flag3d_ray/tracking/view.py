@@ -9,7 +9,7 @@ from pathlib import Path
 from flag3d_ray.errors import RunError
 from flag3d_ray.progress import Cell
 from flag3d_ray.store import Store
-from flag3d_ray.tracking.connect import Place
+from flag3d_ray.tracking.connect import Place, connect
 from flag3d_ray.tracking.content import Group, stored_cell, stored_groups
 from flag3d_ray.tracking.session import Session
 
@@ -117,21 +117,28 @@ def fill_view(store: Store, place: Place, methods: Sequence[type], experiment: s
     Raises:
         RunError: MLflow does not answer.
     """
-    left_out = []
-    for group in stored_groups(store, experiment):
-        cells = []
-        for key in group.keys:
-            try:
-                if store.folder(key).record_path.exists():
-                    cells.append(stored_cell(store.folder(key), methods))
-            except RunError as error:
-                left_out.append(f"{key}: {error}")
-        try:
+    left_out: list[str] = []
+    try:
+        connect(place)
+        for group in stored_groups(store, experiment):
+            cells = _stored_cells(group, store, methods, left_out)
             Session.open(place, group, store, cells).write(cells, closing=True)
-        except Exception as error:
-            remedy = "start the server or check MLFLOW_TRACKING_URI, then type the command again"
-            raise RunError(where=f"MLflow at {place.uri}", rule=" ".join(str(error).split()), remedy=remedy) from error
+    except Exception as error:
+        remedy = "start the server or check MLFLOW_TRACKING_URI, then type the command again"
+        raise RunError(where=f"MLflow at {place.uri}", rule=" ".join(str(error).split()), remedy=remedy) from error
     return left_out
+
+
+def _stored_cells(group: Group, store: Store, methods: Sequence[type], left_out: list[str]) -> list[Cell]:
+    cells = []
+    for key in group.keys:
+        folder = store.folder(key)
+        try:
+            if folder.record_path.exists():
+                cells.append(stored_cell(folder, methods))
+        except RunError as error:
+            left_out.append(f"{key}: {error}")
+    return cells
 
 
 def _check_name(group: str) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flag3d_ray.errors import RunError
-from flag3d_ray.files import atomic_path
+from flag3d_ray.files import write_bytes
 
 _MODEL, _OPTIMISER = "model.", "optimiser."
 
@@ -28,10 +28,13 @@ class Position:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> None:
-    """Write tensors with facts (JSON) in the header, atomically."""
+    """Write tensors with facts (JSON) in the header, atomically.
+
+    Raises:
+        DiskFull: no space is left; safetensors' own writer would not say so by an error number.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as part:
-        save_file(plain, part, metadata={"facts": json.dumps(facts)})
+    write_bytes(path, save(plain, metadata={"facts": json.dumps(facts)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

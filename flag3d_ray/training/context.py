@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from flag3d_ray.sample import Batch
 
 
+@runtime_checkable
 class Streams(Protocol):
     """The batches of one worker."""
 
@@ -28,6 +29,7 @@ class Streams(Protocol):
         ...
 
 
+@runtime_checkable
 class Journal(Protocol):
     """Where a run's events and checkpoints go."""
 

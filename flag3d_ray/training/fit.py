@@ -99,7 +99,7 @@ def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: 
         fit_module(run, estimator, folder, streams, on_epoch, Place(device=device, compile=compile))
         return
     estimator.fit(batches_of(training, np.arange(len(training))))
-    state = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in estimator.state().items()}
+    state = {name: torch.from_numpy(np.array(array)) for name, array in estimator.state().items()}
     save_tensors(folder.model, state)
 
 

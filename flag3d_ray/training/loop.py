@@ -79,7 +79,7 @@ def learning_rate(spec: TrainSpec, step: int, steps_in_epoch: int) -> float:
 def validate(module: nn.Module, context: Context, spec: TrainSpec) -> float:
     """MAE (paper formula) on the validation clips of all workers."""
     module.eval()
-    errors, clips = 0.0, 0
+    errors, clips = 0.0, 0.0
     for batch in context.streams.validation():
         assert batch.count_B is not None
         with _autocast(context, spec):
@@ -94,7 +94,7 @@ def validate(module: nn.Module, context: Context, spec: TrainSpec) -> float:
 
 
 def _train_epoch(run: Run, module: nn.Module, optimiser, context: Context, epoch: int, steps: int, batches):
-    spec, total, seen = run.train, torch.zeros((), device=context.device), 0
+    spec, total, seen = run.train, torch.zeros((), dtype=torch.float64, device=context.device), 0
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     step_of = torch.compile(_loss) if context.compile else _loss
     module.train()

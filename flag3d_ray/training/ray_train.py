@@ -8,70 +8,97 @@ from typing import Any
 import torch
 from torch import nn
 
-from flag3d_ray.data.clips import open_clips
-from flag3d_ray.data.stream import decode, training_stream
-from flag3d_ray.errors import RunError
+from flag3d_ray.data.clips import ClipSpec, open_clips
+from flag3d_ray.data.order import epoch_order, global_batches
+from flag3d_ray.data.stream import decode, in_order, training_stream
+from flag3d_ray.errors import Flag3dError, RunError
+from flag3d_ray.run import Run
 from flag3d_ray.sample import Batch
+from flag3d_ray.training.checkpoint import load_tensors
 from flag3d_ray.training.context import Streams
-from flag3d_ray.training.fit import LocalStreams, OnEpoch, Place, build, clip_spec, fit_module
+from flag3d_ray.training.fit import LocalStreams, OnEpoch, Place, build, clip_spec, fit, fit_module
 from flag3d_ray.training.threads import set_threads
 from flag3d_ray.training.trial import Trial
 
 # ruff: isort: split
 import ray.train
-from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import DataConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
 DATA_CPUS = 0.5  # of one core, for the tasks that read and crop: without a share left for them a stream waits for ever
+ATTEMPTS = 4  # a lost worker costs one
 
 
 def fit_with_workers(trial: Trial, on_epoch: OnEpoch) -> None:
     """Train the run on `resources.workers` workers. Blocks; the worker with rank 0 writes the run's folder.
 
+    A fitted method has no gradient to share: it is fitted here.
+
     Raises:
-        RunError: the workers failed more often than `max_failures`.
+        RunError: workers were lost more than three times, or a global batch has fewer clips than there are workers.
     """
-    run, resources = trial.run, trial.resources
-    source = clip_spec(run, trial.home, "train")
-    clips = open_clips(source)
-    if not isinstance(build(run, trial.home, clips.shapes), nn.Module):
-        raise RunError(where=run.label, rule="a fitted method has no workers to share", remedy="use --workers 1")
-    limit = run.train.max_clips_per_epoch
-    in_epoch = min(len(clips), limit) if limit else len(clips)
-    first = _next_epoch(trial)
+    run, source = trial.run, clip_spec(trial.run, trial.home, "train")
+    if not isinstance(run.method.build(open_clips(source).shapes, run.seed), nn.Module):
+        fit(run, trial.home, trial.folder, on_epoch)
+        return
+    _check_batches(run, source, trial.resources.workers)
+    for _ in range(ATTEMPTS):
+        try:
+            _train(trial, source, on_epoch)
+        except TrainingFailedError as error:
+            failure: Exception = error
+            _raise_ours(error)
+        else:
+            return
+    remedy = "see the reason, then type the same command with --retry-failed"
+    raise RunError(where="Ray Train", rule=f"{ATTEMPTS} attempts failed, the last: {failure}", remedy=remedy)
+
+
+def _check_batches(run: Run, source: ClipSpec, workers: int) -> None:
+    order = epoch_order(len(open_clips(source)), run.seed, 0, run.train.max_clips_per_epoch)
+    smallest = min(map(len, global_batches(order, run.train.batch)))
+    if smallest < workers:
+        rule = f"a global batch of {smallest} clips cannot be shared by {workers} workers"
+        raise RunError(where=run.label, rule=rule, remedy="use fewer --workers or a larger batch")
+
+
+def _raise_ours(error: TrainingFailedError) -> None:
+    """What the run itself raised (it diverged, it was taken over) is not tried again."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        if isinstance(failure, Flag3dError):
+            raise failure from error
+
+
+def _train(trial: Trial, source: ClipSpec, on_epoch: OnEpoch) -> None:
+    """One attempt, from the last checkpoint on."""
+    last, resources = trial.folder.last_checkpoint, trial.resources
+    first = int(load_tensors(last)[1]["epoch"]) if last.exists() else 0
+    if first >= trial.run.train.epochs:
+        last.unlink()
+        return
     streams = {
-        stream_name(rank): training_stream(source, run, first, rank, resources.workers)
+        stream_name(rank): training_stream(source, trial.run, first, rank, resources.workers)
         for rank in range(resources.workers)
     }
     cpus = (resources.cpus - DATA_CPUS) / resources.workers
     with tempfile.TemporaryDirectory(prefix="flag3d-train-") as scratch:
-        trainer = TorchTrainer(
+        TorchTrainer(
             _work,
-            train_loop_config={"trial": trial, "clips": in_epoch, "on_epoch": on_epoch},
+            train_loop_config={"trial": trial, "on_epoch": on_epoch},
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus > 0,
                 resources_per_worker={"CPU": min(1.0, cpus)} | ({"GPU": 1} if resources.gpus else {}),
             ),
             datasets=streams,
-            dataset_config=DataConfig(datasets_to_split=[]),
-            run_config=RunConfig(name="flag3d", storage_path=scratch, failure_config=FailureConfig(max_failures=3)),
-        )
-        result = trainer.fit()
-    if result.error is not None:
-        raise RunError(where="Ray Train", rule=str(result.error), remedy="type the same command again to continue")
+            dataset_config=DataConfig(datasets_to_split=[], execution_options=in_order()),
+            run_config=RunConfig(name="flag3d", storage_path=scratch),
+        ).fit()
 
 
 def stream_name(rank: int) -> str:
     """Every worker has a dataset of its own, so that its rows come in the order that `data.order` fixes."""
     return f"worker{rank}"
-
-
-def _next_epoch(trial: Trial) -> int:
-    from flag3d_ray.training.checkpoint import load_tensors
-
-    last = trial.folder.last_checkpoint
-    return int(load_tensors(last)[1]["epoch"]) if last.exists() else 0
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -81,8 +108,8 @@ def _work(config: dict[str, Any]) -> None:
     set_threads(trial.resources.threads)
     run = trial.run
     training = open_clips(clip_spec(run, trial.home, "train"))
-    validation = LocalStreams(run, training, open_clips(clip_spec(run, trial.home, "valid")), rank, world)
-    streams = ShardStreams(ray.train.get_dataset_shard(stream_name(rank)), config["clips"], validation)
+    local = LocalStreams(run, training, open_clips(clip_spec(run, trial.home, "valid")), rank, world)
+    streams = ShardStreams(ray.train.get_dataset_shard(stream_name(rank)), local)
     module = build(run, trial.home, training.shapes)
     assert isinstance(module, nn.Module)
     device = ray.train.torch.get_device() if trial.resources.gpus else torch.device("cpu")
@@ -96,17 +123,19 @@ class ShardStreams:
     """`Streams` of a Ray Train worker: training batches from its Ray Data shard, validation clips read locally."""
 
     shard: Any
-    clips: int
-    held_out: Streams
+    local: Streams
+
+    @property
+    def clips(self) -> int:
+        """Clips in an epoch, over all workers."""
+        return self.local.clips
 
     def train(self, first_epoch: int) -> Iterator[tuple[int, int, Batch]]:
-        """Batches as they come; the plan starts at the epoch the launch found, a later checkpoint skips ahead."""
+        """Batches as they come; the plan of the stream starts at `first_epoch`."""
         for table in self.shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=4):
             (row,) = table.to_pylist()
-            epoch, rows = row.pop("epoch"), row.pop("rows")
-            if epoch >= first_epoch:
-                yield epoch, rows, decode(row)
+            yield row.pop("epoch"), row.pop("rows"), decode(row)
 
     def validation(self) -> Iterator[Batch]:
         """The worker's share of the validation clips."""
-        yield from self.held_out.validation()
+        yield from self.local.validation()

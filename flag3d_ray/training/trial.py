@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from flag3d_ray.errors import Flag3dError, RunError
+from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
 from flag3d_ray.lease import Holder, read_holder
 from flag3d_ray.run import Resources, Run
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import OnEpoch, fit
 from flag3d_ray.training.threads import set_threads
+
+WAIT_SECONDS = 0.2
 
 
 class LeaseLost(RunError):
@@ -21,23 +24,28 @@ class LeaseLost(RunError):
 
 @dataclass(frozen=True)
 class Trial:
-    """Everything a worker needs to do one run. Picklable."""
+    """Everything a worker needs to do one run. Picklable. `waits_for` is the folder of the run that it starts from."""
 
     run: Run
     home: Home
     folder: RunFolder
     holder: Holder
     resources: Resources
+    waits_for: RunFolder | None = None
 
 
-def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: Callable[[Trial, OnEpoch], None] | None = None) -> str:
+FitRun = Callable[[Trial, OnEpoch], None]
+
+
+def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun | None = None) -> str:
     """Fit the run unless it is fitted already; returns its status. Exceptions of the run become its reason.
 
-    KeyboardInterrupt and what a search raises through `on_epoch` to stop a trial pass through: the run is not failed,
-    it continues from its checkpoint when somebody asks for it again.
+    Waits for the run that it starts from; where that one failed, so does this one. KeyboardInterrupt, a full disk and what
+    a search raises through `on_epoch` to stop a trial pass through: the run is not failed, it continues from its
+    checkpoint when somebody asks for it again. A run whose lease went to another driver is left as it is.
     """
     folder = trial.folder
-    if folder.status in ("finished", "fitted"):
+    if folder.status in ("finished", "fitted") or not _source_is_there(trial):
         return folder.status
     set_threads(trial.resources.threads)
     began, spent = time.time(), folder.record().get("seconds", 0.0)
@@ -49,22 +57,43 @@ def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: Callable[[Trial, OnEpoch
 
     folder.write_record(status="started", running=True, reason="")
     try:
-        (fit_run or _fit_here)(trial, guarded)
+        outcome = _outcome(trial, guarded, fit_run or _fit_here)
     except LeaseLost:
+        return folder.status
+    except BaseException:
+        folder.write_record(running=False, seconds=spent + time.time() - began)
+        raise
+    folder.write_record(**outcome, running=False, seconds=spent + time.time() - began)
+    return folder.status
+
+
+def _source_is_there(trial: Trial) -> bool:
+    source = trial.waits_for
+    while source is not None and source.status not in ("fitted", "finished"):
+        if source.status == "failed":
+            reason = f"the run it starts from, {source.key}, failed: {source.record().get('reason', '')}"
+            trial.folder.write_record(status="failed", running=False, reason=reason)
+            return False
+        if read_holder(source.lease) != trial.holder:
+            return False
+        time.sleep(WAIT_SECONDS)
+    return True
+
+
+def _outcome(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun) -> dict[str, str]:
+    try:
+        fit_run(trial, on_epoch)
+    except (LeaseLost, DiskFull):
         raise
     except Flag3dError as error:
-        folder.write_record(status="failed", running=False, reason=f"{type(error).__name__}: {error}")
+        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     except MemoryError:
-        folder.write_record(status="failed", running=False, reason="out of memory")
+        return {"status": "failed", "reason": "out of memory"}
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error} ({last.filename.rsplit('/', 1)[-1]}:{last.lineno})"
-        folder.write_record(status="failed", running=False, reason=reason)
-    else:
-        folder.write_record(status="fitted", running=False)
-    finally:
-        folder.write_record(running=False, seconds=spent + time.time() - began)
-    return folder.status
+        place = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
+        return {"status": "failed", "reason": f"{type(error).__name__}: {error} ({place})"}
+    return {"status": "fitted"}
 
 
 def _fit_here(trial: Trial, on_epoch: OnEpoch) -> None:

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flag3d_ray.progress import ENDED, Cell, State, Watcher
+from flag3d_ray.progress import ENDED, Cell, State
 from flag3d_ray.run import Run
 
 SHOWN = 8  # running, followed or failed runs listed one by one; the rest is a number
@@ -41,8 +41,8 @@ _ORDER: tuple[State, ...] = (
 )
 
 
-def live_view(title: str, console: Console | None = None) -> Watcher:
-    """The view that fits the output: redrawn in place on a terminal, lines elsewhere."""
+def live_view(title: str, console: Console | None = None) -> "LiveBlock | LiveLines":
+    """The `Watcher` that fits the output: redrawn in place on a terminal, lines elsewhere."""
     console = console or Console()
     return LiveBlock(title, console) if console.is_terminal else LiveLines(title, console)
 

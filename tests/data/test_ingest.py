@@ -158,7 +158,7 @@ def test_a_reader_that_loses_rows_is_refused(tmp_path):
 
 
 def test_a_bad_sample_is_refused_with_its_id(tmp_path):
-    with pytest.raises(DataError, match="P000002.*is empty"):
+    with pytest.raises(DataError, match=r"P000002.*is empty"):
         write_dataset(tmp_path / "data", _broken_third, 4, card=CARD)
 
 

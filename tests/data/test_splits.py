@@ -1,4 +1,4 @@
-"""Splits: the paper's sizes, no leak, the same draw for the same seed, and procedural samples only on the train side."""
+"""Splits: the paper's sizes, no leak, the same draw for the same seed, procedural samples only on the train side."""
 
 import json
 from dataclasses import replace
@@ -67,7 +67,9 @@ def test_by_action_is_45_5_10_and_fills_the_columns_of_table_5(seed):
 
 def test_validation_activities_come_from_different_columns():
     split = split_by_action(BODY_PARTS)
-    columns = [next((name for name, parts in COLUMNS.items() if BODY_PARTS[a] in parts), "multiple") for a in split.valid]
+    columns = [
+        next((name for name, parts in COLUMNS.items() if BODY_PARTS[a] in parts), "multiple") for a in split.valid
+    ]
     assert len(set(columns)) == 5
 
 

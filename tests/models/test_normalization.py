@@ -1,9 +1,9 @@
+import multiprocessing
 import os
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from flag3d_ray.models.normalization import GlobalBatchNorm
@@ -45,7 +45,13 @@ def _worker(rank: int, store: str, folder: str) -> None:
 
 
 def test_two_workers_with_uneven_rows_equal_one_process(tmp_path):
-    mp.start_processes(_worker, (str(tmp_path / "store"), str(tmp_path)), nprocs=2, start_method="fork")
+    fork = multiprocessing.get_context("fork")
+    workers = [fork.Process(target=_worker, args=(rank, str(tmp_path / "store"), str(tmp_path))) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     alone = _results(_layer(), _clips())
     pairs = list(zip(first, second, strict=True))

@@ -23,8 +23,6 @@ from flag3d_ray.run import DataSpec, Run, Text, TrainSpec, to_json
 from flag3d_ray.store import RunFolder, Store
 from flag3d_ray.tracking import EXPERIMENT, MlflowView, Place, fill_view
 
-pytestmark = pytest.mark.filterwarnings("ignore:::(mlflow|sqlalchemy|alembic|pydantic)")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -42,9 +40,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow takes seconds to create its tables: once for the file, copied for each test."""
     root = tmp_path_factory.mktemp("empty")
     fill_view(Store(root / "runs"), Place(f"sqlite:///{root / 'mlflow.db'}", root / "mlruns"), (Model,))
-    from flag3d_ray.tracking.connect import connect
-
-    connect(Place(f"sqlite:///{root / 'mlflow.db'}", root / "mlruns"))
     return root / "mlflow.db"
 
 
@@ -352,8 +347,8 @@ def test_after_a_killed_writer_the_view_is_complete_and_holds_nothing_twice(
 ) -> None:
     code = _WRITER.format(tests=str(Path(__file__).parent), root=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         process.stdout.readline()
         wait_for(lambda: list(place.artifacts.rglob("density.png")), seconds=120)
     finally:

@@ -16,7 +16,7 @@ from flag3d_ray.data.synthetic.postures import (
     WRISTS,
 )
 
-RESTLESS_ARMS = Distractor(both(arm_raise=5, elbow=9), rate=None)
+RESTLESS_ARMS = Distractor(both(arm_raise=8, elbow=16), rate=None)
 
 NECK = (
     Activity(

@@ -159,7 +159,7 @@ def _bend(
     reach_T3 = joints_TV3[:, end] + pull_T3 - joints_TV3[:, start]
     far_T1 = _length(reach_T3)
     axis_T3 = reach_T3 / far_T1
-    far_T1 = np.clip(far_T1, abs(upper_T1 - lower_T1) + 1e-3, upper_T1 + lower_T1 - 1e-4)
+    far_T1 = np.clip(far_T1, abs(upper_T1 - lower_T1) + 1e-3, upper_T1 + lower_T1 - 1e-6)
     along_T1 = (upper_T1**2 - lower_T1**2 + far_T1**2) / (2 * far_T1)
     aside_T1 = np.sqrt(np.maximum(upper_T1**2 - along_T1**2, 0.0))
     side_T3 = pole_T3 - (pole_T3 * axis_T3).sum(axis=1, keepdims=True) * axis_T3

@@ -175,7 +175,7 @@ def _knees_in(activity: Activity) -> Pose:
     return both(hip_abd=-1.0, hip_rot=-1.0, knee=0.5, hip_flex=0.25)
 
 
-_OFF_BALANCE: Pose = {"shift_x": 0.01, "left_slip": 0.007, "roll": 0.6}
+_OFF_BALANCE: Pose = {"shift_x": 0.01, "left_slip": 0.007, "trunk_side": 0.6}
 
 # Size at the faintest and at the strongest (degrees, or centimetres for off_balance), whether it goes either way, and
 # the angles that change by one unit.

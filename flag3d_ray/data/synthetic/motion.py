@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
+from flag3d_ray.data.synthetic.activities_arms import ARMS
 from flag3d_ray.data.synthetic.activities_lower import LEGS
 from flag3d_ray.data.synthetic.activities_trunk import TRUNK
-from flag3d_ray.data.synthetic.activities_upper import UPPER_BODY
+from flag3d_ray.data.synthetic.activities_upper import TORSO
 from flag3d_ray.data.synthetic.activity import Activity, Posture
 from flag3d_ray.data.synthetic.body import SUBJECTS, Subject, global_rotations, joint_positions
 from flag3d_ray.data.synthetic.contact import flatten_feet, hold_limbs, levelled, lift_shanks, placed, turned_about_x
@@ -19,7 +20,7 @@ from flag3d_ray.skeleton import FLAG3D24
 
 __all__ = ["ACTIVITIES", "SUBJECTS", "Activity", "RepFlaws", "Subject", "Variation", "animate"]
 
-ACTIVITIES: tuple[Activity, ...] = UPPER_BODY + TRUNK + LEGS
+ACTIVITIES: tuple[Activity, ...] = TORSO + ARMS + TRUNK + LEGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +160,10 @@ def _recorded(
 ) -> Float32[np.ndarray, "T V 3"]:
     """The joints as a sensor sees them: any heading, any place, noise."""
     yaw = rng.uniform(-np.pi, np.pi) if variation.heading else 0.0
-    c, s = np.cos(yaw), np.sin(yaw)
-    turn_33 = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=np.float32)
-    place_3 = np.array([rng.normal(0, 0.3), 0.0, rng.normal(0, 0.3)]) * variation.heading
-    noise_TV3 = rng.standard_normal(joints_TV3.shape, dtype=np.float32) * np.float32(rng.uniform(*variation.noise))
-    seen_TV3 = np.ascontiguousarray(joints_TV3, dtype=np.float32) @ turn_33.T
-    return seen_TV3 + place_3.astype(np.float32) + noise_TV3
+    c, s = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
+    place_3 = np.array([rng.normal(0, 0.3), 0.0, rng.normal(0, 0.3)], dtype=np.float32) * variation.heading
+    seen_TV3 = rng.standard_normal(joints_TV3.shape, dtype=np.float32) * np.float32(rng.uniform(*variation.noise))
+    x, y, z = np.moveaxis(joints_TV3.astype(np.float32), -1, 0)
+    # Sums instead of a matrix product: the last bits of BLAS depend on its threads, and a seed must give one digest.
+    seen_TV3 += np.stack([c * x + s * z, y, c * z - s * x], axis=-1) + place_3
+    return seen_TV3

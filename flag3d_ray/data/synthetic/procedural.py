@@ -85,7 +85,9 @@ def _by_name(default: float, **named: float) -> Float[np.ndarray, " V"]:
 
 
 # Share of the drawn amplitude that a joint takes: bones that end a chain turn nothing, three spine joints add up.
-_RANGE_V = _by_name(0.0, shoulder=1.0, elbow=1.0, hip=0.8, knee=1.0, ankle=0.4, collar=0.15, spine=0.3, neck=0.4, head=0.3)
+_RANGE_V = _by_name(
+    0.0, shoulder=1.0, elbow=1.0, hip=0.8, knee=1.0, ankle=0.4, collar=0.15, spine=0.3, neck=0.4, head=0.3
+)
 _POSTURE_V = _by_name(0.0, shoulder=0.6, elbow=0.5, hip=0.35, knee=0.3, ankle=0.15, collar=0.1, spine=0.12, neck=0.2)
 _LEFT = np.array([joint for joint, name in enumerate(FLAG3D24.joints) if name.startswith("left_")])
 _RIGHT = np.array([FLAG3D24.mirror[joint] for joint in _LEFT])
@@ -148,7 +150,10 @@ def _vectors(rng: np.random.Generator, timeline: Timeline, variation: Variation)
     if variation.drift:
         waves_KT *= 1 + 0.12 * smooth_noise(rng, 1, frames, spacing=4.0 * timeline.fps)
     swing_3VK = swing_KV3.transpose(2, 1, 0).astype(np.float32)
-    vectors_3VT = swing_3VK @ waves_KT + posture_V3.T[..., None].astype(np.float32)
+    # Sums instead of matrix products, here and below: the last bits of BLAS depend on its number of threads.
+    vectors_3VT = posture_V3.T[..., None].astype(np.float32)
+    for wave in range(len(waves_KT)):
+        vectors_3VT = vectors_3VT + swing_3VK[..., wave, None] * waves_KT[wave]
     if variation.wander:
         restless = np.flatnonzero((rng.random(joints) < 0.5) & (_RANGE_V > 0))
         size_n1 = (rng.uniform(0.02, 0.15, (len(restless), 1)) / 3**0.5).astype(np.float32)
@@ -161,7 +166,7 @@ def _vectors(rng: np.random.Generator, timeline: Timeline, variation: Variation)
 
 
 def _waves(rng: np.random.Generator, timeline: Timeline, variation: Variation) -> Float[np.ndarray, "K T"]:
-    """What the joints share: functions of the phase that are 0 at both ends of a repetition and about 1 at their peak."""
+    """What the joints share: functions of the phase, 0 at both ends of a repetition and about 1 at their peak."""
     phase_T = timeline.phase_T
     two_bumps = variation.bumps and rng.random() < 1 / 3
     waves = []
@@ -225,10 +230,12 @@ def _recorded(
     world_33 = _lie_down(rng) if variation.lying and rng.random() < 1 / 3 else np.eye(3)
     if variation.heading:
         world_33 = rotations_from_vectors(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0])) @ world_33
-    joints_TV3 = np.ascontiguousarray(joints_TV3) @ world_33.T.astype(np.float32)
+    joints_TV3 = np.einsum("ic,tvc->tvi", world_33.astype(np.float32), joints_TV3)
     joints_TV3[..., 1] -= joints_TV3[..., 1].min(axis=1, keepdims=True)
     if variation.sway:
-        drift_2T = smooth_noise(rng, 2, len(timeline), spacing=3.0 * timeline.fps) * np.float32(rng.uniform(0.005, 0.03))
+        drift_2T = smooth_noise(rng, 2, len(timeline), spacing=3.0 * timeline.fps) * np.float32(
+            rng.uniform(0.005, 0.03)
+        )
         joints_TV3[..., [0, 2]] += drift_2T.T[:, None]
     if variation.noise:
         joints_TV3 += np.float32(0.006) * rng.standard_normal(joints_TV3.shape, dtype=np.float32)

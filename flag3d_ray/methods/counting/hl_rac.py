@@ -2,8 +2,8 @@
 
 Paper: FLAG3D++ (Tang et al.), Eqs. 4-11; rows HL-RAC_A, HL-RAC_C and HL-RAC_M of Tables 3 to 7.
 
-Original code: the authors' inference code (AndyTang15/FLAG3Dv2, hl-rac), which has no training script and no licence; the
-profile `RELEASED` has its behaviour, no line is taken from it.
+Original code: the authors' inference code (AndyTang15/FLAG3Dv2, hl-rac), which has no training script and no licence;
+the profile `RELEASED` has its behaviour, no line is taken from it.
 
 Modifications: the profile `PAPER` follows the equations where that code departs from them (fields of `Profile`); the
 network is the fast formulation of `models/hlgcn.py`; density and label are scaled by 100 in the loss.
@@ -123,7 +123,6 @@ class DensityNetwork:
         from flag3d_ray.models.graph import adjacency
         from flag3d_ray.models.hlgcn import HLGCN
         from flag3d_ray.models.hlgcn_plain import PlainHLGCN
-        from flag3d_ray.models.initialization import initialize
         from flag3d_ray.skeleton import layout
 
         profile = self.profile
@@ -132,7 +131,7 @@ class DensityNetwork:
             return PlainHLGCN(
                 graph_3VV, shapes.channels, self.widths, fusion=fusion, text_axis=profile.text_axis, axes=profile.axes
             )
-        network = HLGCN(
+        return HLGCN(
             graph_3VV,
             shapes.channels,
             self.widths,
@@ -140,9 +139,8 @@ class DensityNetwork:
             text_axis=profile.text_axis,
             fuse_level=profile.fuse_level,
             axes=profile.axes,
+            initialization=profile.initialization,
         )
-        initialize(network, profile.initialization)
-        return network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ CVPR 2022; rows TransRAC (skeleton) of FLAG3D++ Tables 3, 5 and 7.
 
 Original code: SvipRepetitionCounting/TransRAC (Apache-2.0), a network for videos; no line is taken from it.
 
-Modifications: the video backbone is the text-free HL-GCN (A + alpha S), so that the comparison with HL-RAC isolates the
-text; one temporal scale and three transformer layers as in HL-RAC, where the original has scales (1, 4, 8) and one layer.
+Modifications: the video backbone is the text-free HL-GCN (A + alpha S), so that the comparison with HL-RAC isolates
+the text; one temporal scale and three transformer layers as in HL-RAC, where the original has scales (1, 4, 8) and one
+layer.
 """
 
 from __future__ import annotations

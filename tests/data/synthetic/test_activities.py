@@ -40,7 +40,7 @@ def _bend(action_id, start, middle, end, frames=40):
 
 
 def test_there_are_sixty_activities_in_order_with_the_published_body_parts():
-    assert IDS == [f"A{number:03d}" for number in range(1, 61)]
+    assert [f"A{number:03d}" for number in range(1, 61)] == IDS
     parts = [activity.body_part for activity in ACTIVITIES]
     assert {part: parts.count(part) for part in parts} == BODY_PARTS
 
@@ -160,4 +160,4 @@ def test_what_one_repetition_is_is_stated():
 
 def test_an_activity_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ACTIVITIES[0].seconds = 1.0
+        setattr(ACTIVITIES[0], "seconds", 1.0)  # noqa: B010 - the checker would refuse the plain assignment

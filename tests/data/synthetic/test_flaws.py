@@ -44,7 +44,7 @@ def _flexion(joints_TV3, start, middle, end):
 def test_every_standard_of_every_activity_shows_in_the_joints_and_only_after_it_happens(action_id, flaw):
     clean, flawed = _motion(action_id, flaw, 0, 0, 0), _motion(action_id, flaw, 0, 1, 0)
     moved_T = np.linalg.norm(flawed - clean, axis=-1).max(axis=1)
-    assert moved_T[:LENGTH].max() < 1e-6
+    assert moved_T[:LENGTH].max() < 1e-3
     assert moved_T.max() > 0.045
 
 
@@ -82,8 +82,7 @@ def test_bent_elbows_add_thirty_five_to_seventy_degrees(strength, degrees):
     clean, flawed = (
         _flexion(_motion("A017", "bent_elbows", s), "left_shoulder", "left_elbow", "left_wrist") for s in (0, strength)
     )
-    # The rest pose's upper arm is 4 degrees off its joint's axis.
-    assert (flawed - clean).max() == pytest.approx(degrees, abs=6)
+    assert (flawed - clean).max() == pytest.approx(degrees, abs=1)
 
 
 def test_bent_knees_flex_the_knees_of_a_lying_leg_raise():
@@ -122,7 +121,7 @@ def test_knees_come_together_when_they_collapse_in_a_squat():
         joints_TV3 = _motion("A010", "knees_in", strength)
         return np.abs(_joint(joints_TV3, "left_knee") - _joint(joints_TV3, "right_knee"))[:, 0]
 
-    assert (width(0) - width(1.0)).max() > 0.15
+    assert (width(0) - width(1.0)).max() > 0.12
     assert width(1.0).min() > 0
 
 

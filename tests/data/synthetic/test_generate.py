@@ -108,7 +108,9 @@ def test_sample_ids_are_unique_and_tell_activity_person_and_take():
     assert synthetic_sample(SMALL, 2).sample_id == "A003P03R01"
 
 
-@pytest.mark.parametrize("values", [{"takes_per_action": 0}, {"takes_per_action": -1}, {"subjects": 2}, {"subjects": 11}])
+@pytest.mark.parametrize(
+    "values", [{"takes_per_action": 0}, {"takes_per_action": -1}, {"subjects": 2}, {"subjects": 11}]
+)
 def test_a_spec_out_of_range_is_refused(values):
     with pytest.raises(DataError):
         Synthetic(**values)

@@ -1,5 +1,4 @@
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -27,7 +26,7 @@ def test_every_activity_gives_finite_smooth_joints_of_human_size(activity):
     assert joints_TV3.dtype == np.float32
     assert joints_TV3.flags.c_contiguous
     assert np.isfinite(joints_TV3).all()
-    assert -0.03 < joints_TV3[..., 1].min()
+    assert joints_TV3[..., 1].min() > -0.03
     assert joints_TV3[..., 1].max() < 2.9
     # No hand or foot is faster than a sprinter's.
     assert np.linalg.norm(np.diff(joints_TV3, axis=0), axis=-1).max() * timeline.fps < 13
@@ -98,8 +97,9 @@ def test_distractors_move_limbs_that_do_not_count():
         activity, distractors=tuple(dataclasses.replace(one, chance=1.0) for one in activity.distractors)
     )
     wrist = FLAG3D24.index("left_wrist")
-    _, quiet = _animated(activity, variation=QUIET)
-    _, moving = _animated(always, variation=dataclasses.replace(QUIET, distractors=True))
+    steady = dataclasses.replace(SUBJECTS[0], sway=0.0, unsteadiness=0.0)
+    _, quiet = _animated(activity, subject=steady, variation=QUIET)
+    _, moving = _animated(always, subject=steady, variation=dataclasses.replace(QUIET, distractors=True))
     assert np.ptp(moving[:, wrist], axis=0).max() > np.ptp(quiet[:, wrist], axis=0).max() + 0.03
 
 
@@ -117,16 +117,3 @@ def test_sensor_noise_is_four_to_six_millimetres():
         for noise in ((0.004, 0.006), (0.0, 0.0))
     )
     assert 0.0039 < (noisy - clean).std() < 0.0061
-
-
-@pytest.mark.slow
-def test_a_thousand_frames_take_under_25_milliseconds_of_one_core():
-    rng = np.random.default_rng(0)
-    timeline = draw_timeline(rng, Tempo(seconds=3.0, repetitions=10, duration_s=1000 / 30))
-    costs = []
-    for _ in range(15):
-        began = time.process_time()
-        animate(BY_ID["A006"], timeline, SUBJECTS[0], RepFlaws.none(10), rng)
-        costs.append(time.process_time() - began)
-    # Annotations are checked while tests run, which costs some milliseconds more.
-    assert min(costs) < 0.04

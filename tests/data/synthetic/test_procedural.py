@@ -100,7 +100,9 @@ def test_symmetric_clips_move_left_and_right_alike():
 def test_every_variation_changes_something(name):
     changed = []
     for index in range(6):
-        plain, varied = (procedural_sample(0, index, variation) for variation in (PLAIN, replace(PLAIN, **{name: True})))
+        plain, varied = (
+            procedural_sample(0, index, variation) for variation in (PLAIN, replace(PLAIN, **{name: True}))
+        )
         same_length = plain.frames == varied.frames
         changed.append(not same_length or not np.allclose(plain.joints_MTVC, varied.joints_MTVC, atol=1e-5))
     assert any(changed)

@@ -1,0 +1,104 @@
+"""`flag3d data`: make, ingest and check datasets, and look at the sixty motions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flag3d_ray.commands.options import ExecutorOption, HomeOption
+from flag3d_ray.home import Home
+
+data = typer.Typer(help="Make, ingest and check datasets.", no_args_is_help=True)
+
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a dataset of that name.")]
+NameArgument = Annotated[str, typer.Argument(help="The dataset's name.")]
+
+
+@data.command()
+def make(
+    name: Annotated[str, typer.Argument(help="synthetic (1800 sequences) or synthetic-demo.")],
+    force: ForceOption = False,
+    executor: ExecutorOption = "ray",
+    home: HomeOption = None,
+) -> None:
+    """Generate a synthetic dataset in shards on Ray.
+
+    Example: flag3d data make synthetic
+    """
+    from flag3d_ray.commands.launch import interruptible, make_dataset, resources
+    from flag3d_ray.data.catalogue import SYNTHETIC
+    from flag3d_ray.errors import DataError
+
+    console, place = Console(), Home.at(home)
+    if name not in SYNTHETIC:
+        remedy = f"make one of {', '.join(SYNTHETIC)}"
+        raise DataError(where=f"dataset {name!r}", rule="not a synthetic dataset", remedy=remedy)
+    if place.dataset(name).exists() and not force:
+        raise DataError(where=str(place.dataset(name)), rule="exists already", remedy="add --force to replace it")
+    with interruptible(console):
+        make_dataset(name, place, resources(executor, 1, 0, "local"), console, force=force)
+    _describe(console, place.dataset(name))
+
+
+@data.command()
+def ingest(
+    name: Annotated[str, typer.Argument(help="The reader: ui_prmd.")],
+    root: Annotated[Path, typer.Argument(help="Your copy of the dataset.")],
+    force: ForceOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Read a dataset in its released format, convert and check it, and write it as shards.
+
+    Example: flag3d data ingest ui_prmd ~/data/ui_prmd
+    """
+    from flag3d_ray.commands.launch import interruptible
+    from flag3d_ray.data.catalogue import read_in
+
+    console, place = Console(), Home.at(home)
+    with interruptible(console), console.status(f"reading {root}"):
+        read_in(name, root, place.dataset(name), force=force)
+    _describe(console, place.dataset(name))
+
+
+@data.command()
+def check(name: NameArgument, home: HomeOption = None) -> None:
+    """Check every shard of a dataset against its manifest, and every row against the rules.
+
+    Example: flag3d data check synthetic-demo
+    """
+    from flag3d_ray.data.catalogue import require
+    from flag3d_ray.data.manifest import check as check_manifest
+
+    folder = Home.at(home).dataset(name)
+    require(name, folder)
+    console = Console()
+    with console.status(f"reading {folder}"):
+        check_manifest(folder, deep=True)
+    _describe(console, folder)
+    console.print("no finding")
+
+
+@data.command()
+def gallery(
+    path: Annotated[Path, typer.Argument(help="The PNG to write.")] = Path("gallery.png"),
+) -> None:
+    """Draw the sixty synthetic motions as filmstrips.
+
+    Example: flag3d data gallery gallery.png
+    """
+    from flag3d_ray.data.synthetic.gallery import gallery as draw
+
+    Console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
+
+
+def _describe(console: Console, folder: Path) -> None:
+    from flag3d_ray.data.manifest import load_manifest
+
+    manifest = load_manifest(folder)
+    console.print(
+        f"{folder.name}: {manifest.samples} sequences, {manifest.repetitions} repetitions, {manifest.frames} frames "
+        f"in {len(manifest.shards)} shards, digest {manifest.digest[:12]}",
+        soft_wrap=True,
+        highlight=False,
+    )

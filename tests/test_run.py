@@ -1,0 +1,184 @@
+"""What a run's key depends on, and that a run survives its way through JSON."""
+
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from flag3d_ray.errors import RunError
+from flag3d_ray.methods.catalogue import COUNTING, RECORDED
+from flag3d_ray.methods.counting.fourier import Fourier
+from flag3d_ray.methods.counting.hl_rac import HLRAC, RELEASED
+from flag3d_ray.methods.counting.knn import KNN
+from flag3d_ray.methods.counting.random_count import Random
+from flag3d_ray.run import (
+    Ablation,
+    DataSpec,
+    Resources,
+    Run,
+    Text,
+    TrainSpec,
+    canonical_json,
+    parameters,
+    run_from_json,
+    run_sources,
+    to_json,
+)
+
+RUN = Run(method=Random(), data=DataSpec(text=Text(encoder="lexical")))
+DIGESTS = {"dataset": "d1", "split": "s1", "text_encoder": "t1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd:
+    """A method with a field that may hold what JSON cannot carry."""
+
+    value: object = None
+
+    name: ClassVar[str] = "odd"
+    task: ClassVar[str] = "counting"
+    paper: ClassVar[str] = "none"
+    language: ClassVar[bool] = False
+
+    def build(self, shapes, seed):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RUN, seed=1),
+        replace(RUN, method=Random(high=33)),
+        replace(RUN, method=Fourier()),
+        replace(RUN, train=replace(RUN.train, recipe="released")),
+        replace(RUN, train=replace(RUN.train, precision="float64")),
+        replace(RUN, data=replace(RUN.data, frames=64)),
+        replace(RUN, data=replace(RUN.data, labels="assign")),
+        replace(RUN, data=replace(RUN.data, text=Text(encoder="lexical", caption_level=2))),
+        replace(RUN, data=replace(RUN.data, text=Text(encoder="lexical", tokens=True))),
+        replace(RUN, data=replace(RUN.data, text=None)),
+        replace(RUN, init_from=RUN),
+    ],
+)
+def test_whatever_a_run_asks_is_in_its_key(other: Run) -> None:
+    assert other.key(DIGESTS) != RUN.key(DIGESTS)
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_whatever_a_run_reads_is_in_its_key(name: str) -> None:
+    assert RUN.key(DIGESTS | {name: "changed"}) != RUN.key(DIGESTS)
+
+
+def test_equal_runs_have_the_same_key_whatever_the_order_of_the_digests() -> None:
+    again = Run(method=Random(), data=DataSpec(text=Text(encoder="lexical")))
+    assert again.key(dict(reversed(DIGESTS.items()))) == RUN.key(DIGESTS)
+    assert len(RUN.key(DIGESTS)) == 20
+    assert int(RUN.key(DIGESTS), 16) >= 0
+
+
+def test_a_change_of_source_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = RUN.key(DIGESTS)
+    monkeypatch.setattr("flag3d_ray.run.source_digests", lambda roots: {"flag3d_ray.metrics": "other"})
+    assert RUN.key(DIGESTS) != before
+
+
+def test_resources_are_no_part_of_a_run() -> None:
+    assert {field.name for field in fields(Run)} & {field.name for field in fields(Resources)} == set()
+    for name in ("workers", "concurrent", "threads", "gpus", "executor"):
+        assert f'"{name}"' not in canonical_json(RUN)
+
+
+def test_a_key_covers_the_method_the_training_loop_the_clips_and_no_view() -> None:
+    sources = run_sources(RUN)
+    assert {"flag3d_ray.methods.counting.random_count", "flag3d_ray.training.loop", "flag3d_ray.data.clips"} <= set(sources)
+    assert {"flag3d_ray.data.crops", "flag3d_ray.data.labels", "flag3d_ray.sample"} <= set(sources)
+    outside = ("flag3d_ray.tracking", "flag3d_ray.viz", "flag3d_ray.commands", "flag3d_ray.execution", "flag3d_ray.render")
+    assert [name for name in sources if name.startswith(outside)] == []
+
+
+def test_a_key_does_not_cover_other_methods() -> None:
+    sources = run_sources(replace(RUN, method=KNN()))
+    assert "flag3d_ray.methods.counting.knn" in sources
+    assert "flag3d_ray.methods.counting.random_count" not in sources
+
+
+@pytest.mark.parametrize("method", [kind() for kind in COUNTING], ids=lambda method: type(method).__name__)
+def test_every_method_of_the_catalogue_survives_json(method) -> None:
+    run = Run(method=method, data=DataSpec(text=Text(encoder="clip", caption_level=3, tokens=True)), seed=7)
+    again = run_from_json(to_json(run), RECORDED)
+    assert again == run
+    assert canonical_json(again) == canonical_json(run)
+
+
+def test_a_run_that_starts_from_another_with_a_profile_of_its_own_survives_json() -> None:
+    first = Run(method=HLRAC(fusion="addition", profile=RELEASED), train=TrainSpec(recipe="released"))
+    second = replace(first, seed=3, init_from=replace(first, data=DataSpec(dataset="ui_prmd", split="by_person")))
+    again = run_from_json(to_json(second), RECORDED)
+    assert again == second
+    assert again.init_from == second.init_from
+    assert again.method.profile == RELEASED  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1, 2}, [1, 2], {"a": 1}, np.zeros(2), np.int64(3), float("nan"), float("inf"), abs, 1j, b"bytes", (1, {2})],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_that_json_cannot_carry_exactly_is_refused(value: object) -> None:
+    with pytest.raises(RunError, match="cannot be written exactly"):
+        Run(method=Odd(value=value))
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, 5e-324, 2**80, -1, True, None, "ä\n", ((1, 2.5), ("x", ()))], ids=repr)
+def test_numbers_strings_and_tuples_come_back_exactly(value: object) -> None:
+    again = run_from_json(to_json(Run(method=Odd(value=value))), (Odd,))
+    assert again.method.value == value  # pyright: ignore[reportAttributeAccessIssue]
+    assert type(again.method.value) is type(value)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_record_of_an_unknown_method_or_field_says_to_run_again() -> None:
+    unknown_method = to_json(RUN) | {"method": {"type": "Vanished"}}
+    with pytest.raises(RunError, match=r"unknown type 'Vanished'.*run it again"):
+        run_from_json(unknown_method, RECORDED)
+    renamed_field = to_json(RUN) | {"train": to_json(RUN.train) | {"momentum": 0.9}}
+    with pytest.raises(RunError, match=r"TrainSpec.*momentum"):
+        run_from_json(renamed_field, RECORDED)
+
+
+def test_parameters_are_flat_and_named_by_their_path() -> None:
+    flat = parameters(Run(method=HLRAC(fusion="addition"), data=DataSpec(text=Text(encoder="lexical")), seed=4))
+    assert flat["method.fusion"] == "addition"
+    assert flat["method.profile.text_axis"] == "source"
+    assert flat["data.text.encoder"] == "lexical"
+    assert flat["train.epochs"] == "25"
+    assert flat["seed"] == "4"
+    assert not any(name.startswith("init_from") for name in flat)
+
+
+def test_a_label_names_the_text_only_where_the_method_reads_it() -> None:
+    text = Text(encoder="lexical", caption_level=2)
+    assert Run(method=Random(), data=DataSpec(text=text), seed=1).label == "random, seed 1"
+    label = Run(method=HLRAC(fusion="addition"), data=DataSpec(text=text), seed=1).label
+    assert label.endswith(", lexical, level 2, seed 1")
+
+
+def test_an_ablation_runs_every_arm_with_every_seed() -> None:
+    ablation = Ablation("a", (("one", RUN), ("two", replace(RUN, method=KNN()))), seeds=(3, 5))
+    assert [(run.method.name, run.seed) for run in ablation.runs()] == [
+        ("random", 3),
+        ("knn", 3),
+        ("random", 5),
+        ("knn", 5),
+    ]
+
+
+@pytest.mark.parametrize("name", ["workers", "concurrent", "cpus", "threads"])
+def test_resources_of_zero_are_refused(name: str) -> None:
+    with pytest.raises(RunError, match=f"{name} is 0"):
+        Resources(**{name: 0})
+
+
+def test_a_caption_level_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(Exception, match="caption"):
+        Text(caption_level=4)  # pyright: ignore[reportArgumentType]

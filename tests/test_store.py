@@ -1,0 +1,121 @@
+"""One folder per run: its record, its log, its status."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from flag3d_ray.files import DiskFull, write_json
+from flag3d_ray.store import RunFolder, Store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return Store(tmp_path / "runs").folder("0123")
+
+
+def test_looking_at_a_run_that_is_not_there_makes_nothing(folder: RunFolder) -> None:
+    assert (folder.key, folder.status, folder.record(), folder.events()) == ("0123", "missing", {}, [])
+    assert not folder.path.exists()
+
+
+def test_a_record_is_added_to(folder: RunFolder) -> None:
+    folder.write_record(status="started", seconds=1.5)
+    folder.write_record(status="failed", reason="too hot")
+    assert folder.record() == {"status": "failed", "seconds": 1.5, "reason": "too hot"}
+    assert folder.status == "failed"
+
+
+def test_metrics_make_a_run_finished_whatever_its_record_says(folder: RunFolder) -> None:
+    folder.write_record(status="failed")
+    write_json(folder.metrics_path, {"mae": 0.25})
+    assert folder.status == "finished"
+    assert folder.metrics() == {"mae": 0.25}
+
+
+def test_events_come_back_in_order_and_dated(folder: RunFolder) -> None:
+    for epoch in range(3):
+        folder.append_event({"epoch": epoch, "loss": 1.0 / (epoch + 1)})
+    events = folder.events()
+    assert [event["epoch"] for event in events] == [0, 1, 2]
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+
+
+@pytest.mark.parametrize("torn", ['{"epoch": 1, "lo', "{", '{"epoch": 1}'], ids=["in the middle", "at once", "no end"])
+def test_a_torn_last_line_is_not_read_and_does_not_swallow_the_next(folder: RunFolder, torn: str) -> None:
+    folder.append_event({"epoch": 0})
+    with folder.events_path.open("a") as file:
+        file.write(torn)
+    assert [event["epoch"] for event in folder.events()] == [0]
+    folder.append_event({"epoch": 2})
+    assert [event["epoch"] for event in folder.events()] == [0, 2]
+    assert len(folder.events_path.read_text().splitlines()) == 2
+
+
+def test_a_log_that_is_one_torn_line_is_empty(folder: RunFolder) -> None:
+    folder.path.mkdir(parents=True)
+    folder.events_path.write_text('{"epo')
+    assert folder.events() == []
+    folder.append_event({"epoch": 0})
+    assert [event["epoch"] for event in folder.events()] == [0]
+
+
+def test_an_event_with_nan_is_refused_and_not_written(folder: RunFolder) -> None:
+    folder.append_event({"epoch": 0})
+    with pytest.raises(ValueError, match="Out of range float"):
+        folder.append_event({"epoch": 1, "loss": float("nan")})
+    assert [event["epoch"] for event in folder.events()] == [0]
+
+
+def test_an_event_on_a_full_disk_is_named(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.append_event({"epoch": 0})
+
+    opened = Path.open
+
+    def no_space(self: Path, mode: str = "r", *args, **kwargs):
+        if mode == "a":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", no_space)
+    with pytest.raises(DiskFull, match=r"events\.jsonl"):
+        folder.append_event({"epoch": 1})
+
+
+def test_a_resumed_run_forgets_the_epochs_that_it_repeats(folder: RunFolder) -> None:
+    folder.append_event({"note": "no epoch"})
+    for epoch in range(4):
+        folder.append_event({"epoch": epoch, "loss": float(epoch)})
+    kept = folder.events()[:3]
+    folder.forget_events_from(2)
+    assert folder.events() == kept
+    folder.append_event({"epoch": 2})
+    assert [event.get("epoch") for event in folder.events()] == [None, 0, 1, 2]
+
+
+def test_clearing_keeps_the_lease_and_its_lock(folder: RunFolder) -> None:
+    folder.write_record(status="failed")
+    folder.append_event({"epoch": 0})
+    folder.model.parent.mkdir()
+    folder.model.write_bytes(b"weights")
+    folder.lease.write_text("{}")
+    folder.lease.with_suffix(".lock").touch()
+    folder.clear()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["lease.json", "lease.lock"]
+    assert folder.status == "missing"
+
+
+def test_clearing_what_is_not_there_is_no_error(folder: RunFolder) -> None:
+    folder.clear()
+    assert not folder.path.exists()
+
+
+def test_a_store_lists_its_runs_by_key_and_nothing_else(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    assert list(store) == []
+    for key in ("bb", "aa"):
+        store.folder(key).write_record(status="started")
+    (store.root / "no-record").mkdir()
+    (store.root / ".groups").mkdir()
+    assert [folder.key for folder in store] == ["aa", "bb"]
