@@ -32,11 +32,11 @@ def run_key(run: Run, home: Home) -> str:
 
 
 def _data_digests(folder: Path, split: str) -> Mapping[str, str]:
-    manifest = folder / "manifest.json"
-    changed = manifest.stat().st_mtime_ns if manifest.exists() else 0
+    read = (folder / "manifest.json", folder / "splits" / f"{split}.json")
+    changed = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in read)
     return _read_digests(folder, split, changed)
 
 
 @lru_cache(maxsize=64)
-def _read_digests(folder: Path, split: str, _changed: int) -> Mapping[str, str]:
+def _read_digests(folder: Path, split: str, _changed: tuple[int, ...]) -> Mapping[str, str]:
     return {"dataset": load_manifest(folder).digest, "split": split_digest(folder, split)}

@@ -30,7 +30,9 @@ class Text:
 
     def __post_init__(self) -> None:
         if self.caption_level not in (1, 2, 3):
-            raise RunError(where="Text", rule=f"caption level {self.caption_level} is none of 1, 2, 3", remedy="choose one")
+            raise RunError(
+                where="Text", rule=f"caption level {self.caption_level} is none of 1, 2, 3", remedy="choose one"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,9 @@ class Resources:
     def __post_init__(self) -> None:
         for name in ("workers", "concurrent", "cpus", "threads"):
             if getattr(self, name) < 1:
-                raise RunError(where="Resources", rule=f"{name} is {getattr(self, name)}", remedy=f"set {name} to 1 or more")
+                raise RunError(
+                    where="Resources", rule=f"{name} is {getattr(self, name)}", remedy=f"set {name} to 1 or more"
+                )
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,9 @@ def search(
 def open_study(sweep: Sweep, home: Home) -> optuna.Study:
     """The sweep's study, created at first; trials that a killed launch left behind are closed as failed."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=_storage(home), study_name=sweep.name, direction="minimize", load_if_exists=True)
+    study = optuna.create_study(
+        storage=_storage(home), study_name=sweep.name, direction="minimize", load_if_exists=True
+    )
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(trial.number, state=TrialState.FAIL)
     return study

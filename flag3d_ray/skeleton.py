@@ -104,4 +104,6 @@ def layout(name: str) -> Layout:
         if known.name == name:
             return known
     names = ", ".join(known.name for known in LAYOUTS)
-    raise DataError(where=f"layout {name!r}", rule="unknown joint layout", remedy=f"convert the joints to one of: {names}")
+    raise DataError(
+        where=f"layout {name!r}", rule="unknown joint layout", remedy=f"convert the joints to one of: {names}"
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+
 @dataclass(frozen=True)
 class Interval:
     """A mean over clips with its bootstrap percentile interval.

@@ -75,7 +75,8 @@ class RunFolder:
         """`fitted` has a model but no metrics yet; `failed` is tried again only when the user asks for it."""
         if self.metrics_path.exists():
             return "finished"
-        return self.record().get("status", "missing")
+        status = self.record().get("status", "missing")
+        return "started" if status == "fitted" and not self.model.exists() else status
 
     def metrics(self) -> dict[str, float]:
         """The metrics of a finished run."""

@@ -5,6 +5,7 @@ Fixtures import the package where they need it, so that tests which do not use t
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,5 +125,36 @@ def tiny_run() -> "Callable[..., Run]":
         data = DataSpec(dataset="tiny", frames=32, crops=2, test_crops=2, text=text)
         spec = TrainSpec(**({"epochs": 2, "batch": 8, "learning_rate": 1e-3} | train))
         return Run(method=method, data=data, train=spec, seed=seed, init_from=init_from)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def flag3d(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs the command line in this process, as the installed script does: `flag3d("data", "check", "tiny")`."""
+    from flag3d_ray.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr("sys.argv", ["flag3d", *map(str, words)])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        assert isinstance(code, int)
+        return Said(code, printed.out, printed.err)
 
     return run

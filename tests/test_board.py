@@ -68,6 +68,7 @@ def test_a_run_goes_from_waiting_over_running_and_evaluating_to_finished(folder:
     board.refresh()
     assert (board.cells[RUN].state, board.cells[RUN].epoch, board.cells[RUN].epochs) == ("running", 2, 5)
     folder.write_record(status="fitted", running=False)
+    write_json(folder.model, {})
     board.refresh()
     assert board.cells[RUN].state == "evaluating"
     write_json(folder.metrics_path, {"mae": 0.0})

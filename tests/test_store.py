@@ -34,6 +34,13 @@ def test_metrics_make_a_run_finished_whatever_its_record_says(folder: RunFolder)
     assert folder.metrics() == {"mae": 0.25}
 
 
+def test_a_run_is_fitted_only_as_long_as_it_has_a_model(folder: RunFolder) -> None:
+    folder.write_record(status="fitted")
+    assert folder.status == "started"
+    write_json(folder.model, {})
+    assert folder.status == "fitted"
+
+
 def test_events_come_back_in_order_and_dated(folder: RunFolder) -> None:
     for epoch in range(3):
         folder.append_event({"epoch": epoch, "loss": 1.0 / (epoch + 1)})

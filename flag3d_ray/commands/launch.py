@@ -25,13 +25,19 @@ class Launch:
     retry_failed: bool = False
 
     def data(self, *names: str) -> None:
-        """Make the synthetic datasets that are missing; others must have been ingested."""
+        """Make the synthetic datasets that are missing; others must have been ingested.
+
+        Raises:
+            DataError: one is not there, or its files and its manifest do not belong together.
+        """
         from flag3d_ray.data.catalogue import SYNTHETIC, require
+        from flag3d_ray.data.manifest import check
 
         for name in names:
             if name in SYNTHETIC and not self.home.dataset(name).exists():
                 make_dataset(name, self.home, self.resources, self.console)
             require(name, self.home.dataset(name))
+            check(self.home.dataset(name))
 
     def watchers(self, title: str, group: str) -> list[Watcher]:
         """The live view and, unless it is switched off, the MLflow view."""

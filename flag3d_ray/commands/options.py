@@ -19,10 +19,16 @@ SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, as 0-2 or 0,3,
 EncoderOption = Annotated[
     str, typer.Option("--text-encoder", help="minilm, lexical, bert or clip.", show_default="the preset's")
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", help="Ray Train workers per run; the result does not depend on it.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", help="Ray Train workers per run; the result does not depend on it.")
+]
 ConcurrentOption = Annotated[int, typer.Option("--concurrent", help="Runs at a time.", show_default="one per CPU")]
-ExecutorOption = Annotated[str, typer.Option("--executor", help="ray, or local for one run after the other without Ray.")]
-AddressOption = Annotated[str, typer.Option("--address", help="A running Ray cluster; local starts one for this command.")]
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", help="ray, or local for one run after the other without Ray.")
+]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="A running Ray cluster; local starts one for this command.")
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]
 TrackOption = Annotated[bool, typer.Option("--track/--no-track", help="Write the runs to MLflow while they go on.")]
 
@@ -36,8 +42,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     seeds: list[int] = []
     try:
         for part in text.split(","):
-            first, _, last = part.strip().partition("-")
-            seeds.extend(range(int(first), int(last or first) + 1))
+            first, dash, last = part.strip().partition("-")
+            seeds.extend(range(int(first), int(last if dash else first) + 1))
     except ValueError as error:
         raise RunError(where=f"--seeds {text}", rule="not a list of seeds", remedy="write 0-2 or 0,3,7") from error
     if not seeds or len(set(seeds)) < len(seeds):

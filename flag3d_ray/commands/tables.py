@@ -31,9 +31,13 @@ def table(
     dataset: DatasetOption = "",
     seeds: SeedsOption = "0-2",
     text_encoder: EncoderOption = "",
-    variant: Annotated[str, typer.Option("--variant", help="MAE formula: paper divides by c, released by c + 0.1.")] = "paper",
+    variant: Annotated[
+        str, typer.Option("--variant", help="MAE formula: paper divides by c, released by c + 0.1.")
+    ] = "paper",
     rounded: Annotated[bool, typer.Option("--rounded", help="Round predicted counts before the metrics.")] = False,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Run what is missing, or only show what is there.")] = True,
+    run: Annotated[
+        bool, typer.Option("--run/--no-run", help="Run what is missing, or only show what is there.")
+    ] = True,
     executor: ExecutorOption = "ray",
     workers: WorkersOption = 1,
     concurrent: ConcurrentOption = 0,
@@ -46,12 +50,12 @@ def table(
 
     Example: flag3d table 3 --preset tiny --seeds 0-2
     """
+    if variant not in ("paper", "released"):
+        raise RunError(where=f"--variant {variant}", rule="unknown formula", remedy="use paper or released")
     from flag3d_ray import render
     from flag3d_ray.scoring import score
     from flag3d_ray.tables import Variant, load_table
 
-    if variant not in ("paper", "released"):
-        raise RunError(where=f"--variant {variant}", rule="unknown formula", remedy="use paper or released")
     console = Console()
     dataset = dataset or default_dataset(preset)
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
@@ -72,12 +76,16 @@ def table(
 
 
 def train(
-    method: Annotated[str, typer.Argument(help="A row's id of Table 3, as hl_rac_multiplication, transrac or fourier.")],
+    method: Annotated[
+        str, typer.Argument(help="A row's id of Table 3, as hl_rac_multiplication, transrac or fourier.")
+    ],
     preset: PresetOption = "tiny",
     dataset: DatasetOption = "",
     seed: Annotated[int, typer.Option("--seed", help="Seed of weights, order and augmentation.")] = 0,
     text_encoder: EncoderOption = "",
-    caption_level: Annotated[int, typer.Option("--caption-level", help="1 name, 2 details, 3 instructions.")] = 1,
+    caption_level: Annotated[
+        int, typer.Option("--caption-level", min=1, max=3, help="1 name, 2 details, 3 instructions.")
+    ] = 1,
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
     address: AddressOption = "local",
@@ -91,7 +99,6 @@ def train(
     """
     from flag3d_ray.data.text_encoders import encoder
     from flag3d_ray.execution import require_finished
-    from flag3d_ray.run import Text
     from flag3d_ray.tables import load_table
 
     console = Console()
@@ -99,11 +106,13 @@ def train(
     rows = load_table(3, preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder).rows
     runs = {row.method: row.runs[0] for row in rows if row.runs}
     if method not in runs:
-        raise RunError(where=f"method {method!r}", rule="not a method that runs", remedy=f"choose one of {', '.join(runs)}")
+        raise RunError(
+            where=f"method {method!r}", rule="not a method that runs", remedy=f"choose one of {', '.join(runs)}"
+        )
     run = runs[method].with_seed(seed)
     if run.data.text is not None:
         encoder(run.data.text.encoder)  # a table shows `not run` and goes on, here there is nothing to go on with
-        text = Text(encoder=run.data.text.encoder, caption_level=caption_level, tokens=run.data.text.tokens)  # pyright: ignore
+        text = replace(run.data.text, caption_level=caption_level)
         run = replace(run, data=replace(run.data, text=text))
     executor = "ray" if workers > 1 else executor
     launch = Launch(Home.at(home), resources(executor, workers, 1, address), console, track, retry_failed)
@@ -119,7 +128,9 @@ def sweep(
     name: Annotated[str, typer.Argument(help="A search declared in experiments: hlrac.")] = "hlrac",
     preset: PresetOption = "demo",
     dataset: DatasetOption = "",
-    trials: Annotated[int, typer.Option("--trials", help="Completed trials to reach, earlier launches counted in.")] = 24,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Completed trials to reach, earlier launches counted in.")
+    ] = 24,
     concurrent: ConcurrentOption = 0,
     address: AddressOption = "local",
     track: TrackOption = True,
@@ -130,12 +141,13 @@ def sweep(
     Example: flag3d sweep hlrac --preset demo --trials 30
     """
     from flag3d_ray.declarations import load_sweep
-    from flag3d_ray.search import search
 
     console = Console()
     dataset = dataset or default_dataset(preset)
     declared = load_sweep(name, preset=preset, dataset=dataset, trials=trials)
     launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track)
+    from flag3d_ray.search import search  # Ray and Optuna take seconds to load, a wrong word is answered before
+
     with interruptible(console):
         launch.data(dataset)
         title = f"Search {declared.name}"

@@ -32,7 +32,9 @@ READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {"ui_prmd": ui_prmd.rea
 CARDS = {"ui_prmd": UI_PRMD_CARD}
 
 
-def make(name: str, folder: Path, *, executor: Executor = "local", progress: Progress | None = None, force: bool = False) -> Manifest:
+def make(
+    name: str, folder: Path, *, executor: Executor = "local", progress: Progress | None = None, force: bool = False
+) -> Manifest:
     """Generate a synthetic dataset of the catalogue.
 
     Raises:

@@ -76,10 +76,12 @@ class Clips:
         crops = [self._crop(int(clip), sample) for clip, sample in zip(clips, samples, strict=True)]
         frames = self.spec.data.frames
         lengths_B = np.array([len(crop) for crop in crops])
-        joints_BTVC = np.stack([
-            sample.joints_MTVC[0, crop.start : crop.end][resample_indices(len(crop), frames)]
-            for sample, crop in zip(samples, crops, strict=True)
-        ])
+        joints_BTVC = np.stack(
+            [
+                sample.joints_MTVC[0, crop.start : crop.end][resample_indices(len(crop), frames)]
+                for sample, crop in zip(samples, crops, strict=True)
+            ]
+        )
         joints_BTVC = joints_BTVC - joints_BTVC[:, :, :1]
         if augment is not None:
             joints_BTVC = self._augmented(joints_BTVC, clips, *augment)
@@ -88,7 +90,9 @@ class Clips:
         density_BT = density_batch(reps, lengths_B, frames, data.labels, data.pad_labels)
         text_BLD, text_valid_BL = self._text([sample.captions for sample in samples])
         return Batch(
-            clip_ids=tuple(self._clip_id(int(clip), sample.sample_id) for clip, sample in zip(clips, samples, strict=True)),
+            clip_ids=tuple(
+                self._clip_id(int(clip), sample.sample_id) for clip, sample in zip(clips, samples, strict=True)
+            ),
             joints_BTVC=torch.from_numpy(joints_BTVC),
             valid_BT=torch.from_numpy(np.arange(frames) < lengths_B[:, None]),
             text_BLD=text_BLD,

@@ -300,7 +300,11 @@ class Dataset:
             self._cache.move_to_end(number)
             return self._cache[number][0]
         file, group = self._groups[number]
-        table = self._files[file].read_row_group(group)
+        try:
+            table = self._files[file].read_row_group(group)
+        except (pa.ArrowException, OSError) as error:
+            rule, remedy = f"row group {group} cannot be decoded ({error})", "write the dataset again, with --force"
+            raise DataError(where=str(self.shards[file]), rule=rule, remedy=remedy) from error
         first = int(self._starts[number] - self._starts[number - group])
         samples = list(from_table(table, str(self.shards[file]), first))
         self._cache[number] = samples, table.nbytes

@@ -29,7 +29,9 @@ class Evaluator:
         return item, rows, predict(run, self._home, folder, rows)
 
 
-def evaluate_with_actors(items: Sequence[Item], home: Home, resources: Resources, on_done: Callable[[Item], Any]) -> None:
+def evaluate_with_actors(
+    items: Sequence[Item], home: Home, resources: Resources, on_done: Callable[[Item], Any]
+) -> None:
     """Predict and score every run; `on_done` hears each as it finishes. Ray must be running."""
     pending = {index: chunks(run, home) for index, (run, _) in enumerate(items)}
     parts: dict[int, list[tuple[int, pa.Table]]] = {index: [] for index in pending}

@@ -12,17 +12,19 @@ from flag3d_ray.errors import RunError
 from flag3d_ray.files import atomic_path
 from flag3d_ray.sample import Batch, Prediction
 
-SCHEMA = pa.schema([
-    ("clip_id", pa.string()),
-    ("sample_id", pa.string()),
-    ("action_id", pa.string()),
-    ("body_part", pa.string()),
-    ("subject", pa.string()),
-    ("truth", pa.float64()),
-    ("count", pa.float64()),
-    ("density", pa.binary()),
-    ("truth_density", pa.binary()),
-])
+SCHEMA = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("sample_id", pa.string()),
+        ("action_id", pa.string()),
+        ("body_part", pa.string()),
+        ("subject", pa.string()),
+        ("truth", pa.float64()),
+        ("count", pa.float64()),
+        ("density", pa.binary()),
+        ("truth_density", pa.binary()),
+    ]
+)
 
 
 def to_table(clips: Clips, rows: np.ndarray, batch: Batch, predictions: Sequence[Prediction]) -> pa.Table:

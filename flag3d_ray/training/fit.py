@@ -69,7 +69,9 @@ class LocalStreams:
                 yield epoch, len(rows), self.training.batch(mine, augment=(self.run.seed, epoch))
 
     def validation(self) -> Iterator[Batch]:
-        yield from batches_of(self.held_out, worker_rows(validation_rows(self.run, self.held_out), self.rank, self.world))
+        yield from batches_of(
+            self.held_out, worker_rows(validation_rows(self.run, self.held_out), self.rank, self.world)
+        )
 
 
 def validation_rows(run: Run, clips: Clips) -> np.ndarray:
@@ -92,7 +94,7 @@ def clip_spec(run: Run, home: Home, part: Part) -> ClipSpec:
 def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: bool = False) -> None:
     """Train or fit on one device without Ray; continues from the folder's last checkpoint."""
     training = open_clips(clip_spec(run, home, "train"))
-    estimator = build(run, home, training.shapes)
+    estimator = build(run, home, folder, training.shapes)
     if isinstance(estimator, nn.Module):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         streams = LocalStreams(run, training, open_clips(clip_spec(run, home, "valid")))
@@ -113,7 +115,9 @@ class Place:
     compile: bool = False
 
 
-def fit_module(run: Run, module: nn.Module, folder: RunFolder, streams: Streams, on_epoch: OnEpoch, place: Place) -> None:
+def fit_module(
+    run: Run, module: nn.Module, folder: RunFolder, streams: Streams, on_epoch: OnEpoch, place: Place
+) -> None:
     """Train one worker's copy of the network; the optimiser's state is deleted when the last epoch is done."""
     journal = FolderJournal(folder, on_epoch)
     train(run, module, Context(streams, journal, place.rank, place.world, place.device, place.compile))
@@ -121,18 +125,15 @@ def fit_module(run: Run, module: nn.Module, folder: RunFolder, streams: Streams,
         folder.last_checkpoint.unlink(missing_ok=True)
 
 
-def build(run: Run, home: Home, shapes: Shapes) -> nn.Module | Fitted:
-    """The run's method with fresh weights, or with those of the run it starts from.
+def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module | Fitted:
+    """The run's method with fresh weights, or with those of the run that its folder's record says it starts from.
 
     Raises:
         RunError: the weights it should start from do not fit.
     """
     estimator = run.method.build(shapes, run.seed)
     if run.init_from is not None and isinstance(estimator, nn.Module):
-        from flag3d_ray.identity import run_key
-
-        source = home.store.folder(run_key(run.init_from, home))
-        load_into(estimator, source)
+        load_into(estimator, home.store.folder(folder.record()["digests"]["init_from"]))
     return cast("nn.Module | Fitted", estimator)
 
 

@@ -52,7 +52,12 @@ def train(run: Run, module: nn.Module, context: Context) -> Position:
             save_training(context.journal.last, module, optimiser, position)
             seconds = time.perf_counter() - began
             context.journal.epoch(
-                {"epoch": epoch, "loss": loss, "val_mae": error, "learning_rate": learning_rate(spec, (epoch + 1) * steps, steps)}
+                {
+                    "epoch": epoch,
+                    "loss": loss,
+                    "val_mae": error,
+                    "learning_rate": learning_rate(spec, (epoch + 1) * steps, steps),
+                }
                 | {"seconds": seconds, "clips_per_second": clips / seconds}
             )
         context.barrier()
@@ -123,7 +128,9 @@ def _loss(module: nn.Module, batch) -> Tensor:
 def _check_finite(total: Tensor, epoch: int, step: int) -> None:
     if not torch.isfinite(total):
         where = f"epoch {epoch}, step {step}"
-        raise Diverged(where=where, rule="the loss is not finite", remedy="lower the learning rate or check the data for NaN")
+        raise Diverged(
+            where=where, rule="the loss is not finite", remedy="lower the learning rate or check the data for NaN"
+        )
 
 
 def _advance(position: Position, epoch: int, error: float) -> Position:
@@ -138,4 +145,3 @@ def _float(spec: TrainSpec) -> torch.dtype:
 
 def _autocast(context: Context, spec: TrainSpec):
     return torch.autocast(context.device.type, torch.bfloat16, enabled=spec.precision == "bfloat16")
-

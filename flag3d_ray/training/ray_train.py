@@ -110,7 +110,7 @@ def _work(config: dict[str, Any]) -> None:
     training = open_clips(clip_spec(run, trial.home, "train"))
     local = LocalStreams(run, training, open_clips(clip_spec(run, trial.home, "valid")), rank, world)
     streams = ShardStreams(ray.train.get_dataset_shard(stream_name(rank)), local)
-    module = build(run, trial.home, training.shapes)
+    module = build(run, trial.home, trial.folder, training.shapes)
     assert isinstance(module, nn.Module)
     device = ray.train.torch.get_device() if trial.resources.gpus else torch.device("cpu")
     place = Place(rank, world, device, trial.resources.compile)

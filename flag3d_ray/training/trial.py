@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flag3d_ray.errors import Flag3dError, RunError
@@ -40,8 +41,8 @@ FitRun = Callable[[Trial, OnEpoch], None]
 def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun | None = None) -> str:
     """Fit the run unless it is fitted already; returns its status. Exceptions of the run become its reason.
 
-    Waits for the run that it starts from; where that one failed, so does this one. KeyboardInterrupt, a full disk and what
-    a search raises through `on_epoch` to stop a trial pass through: the run is not failed, it continues from its
+    Waits for the run that it starts from; where that one failed, so does this one. KeyboardInterrupt, a full disk and
+    what a search raises through `on_epoch` to stop a trial pass through: the run is not failed, it continues from its
     checkpoint when somebody asks for it again. A run whose lease went to another driver is left as it is.
     """
     folder = trial.folder
@@ -50,14 +51,9 @@ def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun | None = None) ->
     set_threads(trial.resources.threads)
     began, spent = time.time(), folder.record().get("seconds", 0.0)
 
-    def guarded(event: dict[str, Any]) -> None:
-        if read_holder(folder.lease) != trial.holder:
-            raise LeaseLost(where=folder.key, rule="another driver took this run over", remedy="nothing: it goes on there")
-        on_epoch(event)
-
     folder.write_record(status="started", running=True, reason="")
     try:
-        outcome = _outcome(trial, guarded, fit_run or _fit_here)
+        outcome = _outcome(trial, partial(_while_ours, trial, on_epoch), fit_run or _fit_here)
     except LeaseLost:
         return folder.status
     except BaseException:
@@ -78,6 +74,13 @@ def _source_is_there(trial: Trial) -> bool:
             return False
         time.sleep(WAIT_SECONDS)
     return True
+
+
+def _while_ours(trial: Trial, on_epoch: OnEpoch, event: dict[str, Any]) -> None:
+    if read_holder(trial.folder.lease) != trial.holder:
+        rule = "another driver took this run over"
+        raise LeaseLost(where=trial.folder.key, rule=rule, remedy="nothing: it goes on there")
+    on_epoch(event)
 
 
 def _outcome(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun) -> dict[str, str]:

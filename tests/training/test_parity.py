@@ -13,6 +13,8 @@ from flag3d_ray.store import RunFolder
 from flag3d_ray.training.trial import FitRun, Trial, fit_trial
 
 STEPS = 20
+# Ray copies its own context with options that it deprecates itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,9 @@ def test_loss_and_gradients_are_finite_float32_under_bfloat16_autocast(fusion):
     assert loss.dtype == torch.float32
     assert torch.isfinite(loss)
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
-    assert all(prediction.density_T is not None and prediction.density_T.dtype == np.float32 for prediction in predictions)
+    assert all(
+        prediction.density_T is not None and prediction.density_T.dtype == np.float32 for prediction in predictions
+    )
 
 
 def test_similarity_rows_are_the_softmax_of_scaled_products_per_head():

@@ -1,0 +1,93 @@
+"""`flag3d data`: make, ingest, check, gallery."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flag3d_ray.data import catalogue
+from flag3d_ray.home import Home
+from flag3d_ray.sample import Sample
+
+Flag3d = Callable[..., Any]
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch, tiny_sample: Callable[[int], Sample]) -> list[Sample]:
+    """What the reader `ui_prmd` finds, whatever the folder: two sequences each of people S04 to S07."""
+    samples = [replace(tiny_sample(index), subject=f"S{4 + index // 2:02d}") for index in range(8)]
+
+    def read(root: Path) -> Iterator[Sample]:
+        yield from samples
+
+    monkeypatch.setitem(catalogue.READERS, "ui_prmd", read)
+    return samples
+
+
+def test_an_ingested_dataset_is_described_and_passes_its_check(
+    flag3d: Flag3d, tmp_path: Path, reader: list[Sample]
+) -> None:
+    said = flag3d("data", "ingest", "ui_prmd", tmp_path, "--home", tmp_path / "home")
+    assert said.code == 0
+    assert f"ui_prmd: 8 sequences, {sum(sample.count for sample in reader)} repetitions" in said.out
+    said = flag3d("data", "check", "ui_prmd", "--home", tmp_path / "home")
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == "no finding"
+
+
+def test_a_dataset_is_replaced_only_when_asked(flag3d: Flag3d, tmp_path: Path, reader: list[Sample]) -> None:
+    words = ("data", "ingest", "ui_prmd", tmp_path, "--home", tmp_path / "home")
+    assert flag3d(*words).code == 0
+    reader.append(replace(reader[0], sample_id="one more"))
+    refused = flag3d(*words)
+    assert refused.code == 2
+    assert "add --force" in refused.err
+    assert "9 sequences" in flag3d(*words, "--force").out
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("make", "real"), "make one of synthetic-demo, synthetic"),
+        (("ingest", "kinect", "."), "choose one of ui_prmd"),
+        (("check", "synthetic"), "flag3d data make synthetic"),
+        (("check", "mine"), "flag3d data ingest mine"),
+        (("ingest", "ui_prmd", "nowhere"), "point at the folder"),
+    ],
+    ids=str,
+)
+def test_what_is_not_there_is_answered_with_a_command(
+    flag3d: Flag3d, tmp_path: Path, words: tuple[str, ...], remedy: str
+) -> None:
+    said = flag3d("data", *words, "--home", tmp_path / "home")
+    assert said.code == 2
+    assert remedy in said.err
+    assert not (tmp_path / "home").exists()
+
+
+def test_make_generates_in_this_process_with_the_local_executor(
+    flag3d: Flag3d, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_tiny: Callable[[Path], None]
+) -> None:
+    asked = []
+
+    def make(name: str, folder: Path, *, executor: str, progress: Callable[[int, int], None], force: bool) -> None:
+        asked.append((name, executor, force))
+        write_tiny(folder)
+        progress(12, 12)
+
+    monkeypatch.setattr(catalogue, "make", make)
+    words = ("data", "make", "synthetic-demo", "--executor", "local", "--home", tmp_path)
+    said = flag3d(*words)
+    assert said.code == 0
+    assert "synthetic-demo: 12 sequences" in said.out
+    assert asked == [("synthetic-demo", "local", False)]
+    assert flag3d(*words).code == 2, "it exists now"
+    assert Home(tmp_path).dataset("synthetic-demo").is_dir()
+
+
+def test_gallery_writes_where_it_is_told(flag3d: Flag3d, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flag3d_ray.data.synthetic.gallery.gallery", lambda path: path)
+    said = flag3d("data", "gallery", tmp_path / "a.png")
+    assert said.out.strip() == f"written: {tmp_path / 'a.png'}"

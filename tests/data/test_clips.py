@@ -1,0 +1,158 @@
+"""Clips: cropped, resampled, centred on the root, labelled; frozen but for the declared augmentation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flag3d_ray.data.clips import Clips, ClipSpec
+from flag3d_ray.data.crops import draw_crop, resample_indices
+from flag3d_ray.run import DataSpec, Text
+
+
+@pytest.fixture
+def clips_of(tiny_home):
+    def open_part(part, **data) -> Clips:
+        spec = DataSpec(**({"dataset": "tiny", "frames": 32, "crops": 3, "test_crops": 2} | data))
+        return Clips(ClipSpec(folder=tiny_home.dataset("tiny"), text_cache=tiny_home.text, part=part, data=spec))
+
+    return open_part
+
+
+def test_every_sequence_of_a_part_gives_its_number_of_copies(clips_of):
+    assert len(clips_of("train")) == 6 * 3
+    assert len(clips_of("valid")) == 2 * 2
+    assert len(clips_of("test")) == 4 * 2
+
+
+def test_all_copies_of_a_sequence_lie_in_one_part_and_parts_share_no_action(clips_of):
+    actions = {}
+    for part in ("train", "valid", "test"):
+        clips = clips_of(part)
+        ids = clips.batch(np.arange(len(clips))).clip_ids
+        assert len(set(ids)) == len(clips)
+        actions[part] = {clips.dataset.sample(clips.sequence(clip)).action_id for clip in range(len(clips))}
+
+    assert not actions["train"] & actions["valid"]
+    assert not (actions["train"] | actions["valid"]) & actions["test"]
+
+
+def test_a_clip_is_the_root_centred_resampled_crop_of_its_sequence(clips_of):
+    clips = clips_of("train")
+    batch = clips.batch(np.arange(len(clips)))
+
+    for clip in range(len(clips)):
+        sample = clips.dataset.sample(clips.sequence(clip))
+        part = draw_crop(sample.sample_id, clip % 3, sample.reps_R2, sample.frames)
+        expected_TVC = sample.joints_MTVC[0, part.start : part.end][resample_indices(len(part), 32)]
+        np.testing.assert_allclose(
+            batch.joints_BTVC[clip].numpy(), expected_TVC - expected_TVC[:, :1], rtol=0, atol=1e-6
+        )
+        assert batch.count_B is not None
+        assert batch.count_B[clip] == len(part.reps_R2)
+        assert batch.clip_ids[clip] == f"{sample.sample_id}#{clip % 3}"
+
+
+def test_the_density_of_a_clip_sums_to_its_count(clips_of):
+    batch = clips_of("train").batch(np.arange(18))
+
+    assert batch.density_BT is not None
+    torch.testing.assert_close(batch.density_BT.sum(dim=1), batch.count_B, rtol=1e-5, atol=1e-5)
+
+
+def test_frames_beyond_the_end_of_a_short_sequence_are_not_valid(clips_of):
+    clips = clips_of("train", frames=256, crops=1)
+
+    batch = clips.batch(np.arange(len(clips)))
+
+    lengths = [clips.dataset.sample(clips.sequence(clip)).frames for clip in range(len(clips))]
+    assert max(lengths) < 256
+    assert batch.valid_BT.sum(dim=1).tolist() == lengths
+    assert batch.valid_BT[0].tolist() == sorted(batch.valid_BT[0].tolist(), reverse=True)
+
+
+def test_one_crop_means_whole_sequences(clips_of):
+    clips = clips_of("train", crops=1)
+
+    counts = [clips.dataset.sample(clips.sequence(clip)).count for clip in range(len(clips))]
+    assert clips.batch(np.arange(len(clips))).count_B.tolist() == counts
+
+
+def test_a_clip_is_the_same_in_any_batch(clips_of):
+    clips, again = clips_of("train", turn=1.0, noise=0.01), clips_of("train", turn=1.0, noise=0.01)
+
+    together = clips.batch(np.arange(18), augment=(0, 4))
+    alone = again.batch(np.array([11]), augment=(0, 4))
+
+    torch.testing.assert_close(together.joints_BTVC[11:12], alone.joints_BTVC, rtol=0, atol=0)
+
+
+def test_augmentation_differs_by_seed_and_epoch_and_is_absent_from_evaluation(clips_of):
+    clips, rows = clips_of("train", turn=1.0, noise=0.01), np.arange(4)
+
+    plain = clips.batch(rows).joints_BTVC
+    drawn = [clips.batch(rows, augment=key).joints_BTVC for key in ((0, 0), (0, 1), (1, 0))]
+
+    torch.testing.assert_close(plain, clips_of("train").batch(rows).joints_BTVC, rtol=0, atol=0)
+    for index, one in enumerate(drawn):
+        assert all(not torch.equal(one, other) for other in [plain, *drawn[:index]])
+
+
+def test_a_turn_is_a_rotation_about_the_vertical(clips_of):
+    plain = clips_of("train").batch(np.arange(4)).joints_BTVC
+    turned = clips_of("train", turn=3.0).batch(np.arange(4), augment=(0, 0)).joints_BTVC
+
+    torch.testing.assert_close(turned[..., 1], plain[..., 1])
+    torch.testing.assert_close(turned.norm(dim=-1), plain.norm(dim=-1))
+    assert (turned - plain).abs().max() > 0.1
+
+
+def test_noise_has_the_declared_size(clips_of):
+    plain = clips_of("train").batch(np.arange(18)).joints_BTVC
+    noisy = clips_of("train", noise=0.02).batch(np.arange(18), augment=(0, 0)).joints_BTVC
+
+    assert (noisy - plain).std().item() == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_clips_of_one_action_carry_the_embedding_of_their_caption(clips_of, level):
+    clips = clips_of("train", crops=1, text=Text(encoder="lexical", caption_level=level))
+
+    batch = clips.batch(np.arange(6))  # two people per action
+
+    assert clips.shapes.text_width == batch.text_BLD.shape[2] > 0
+    torch.testing.assert_close(batch.text_BLD[0::2], batch.text_BLD[1::2])
+    assert not torch.equal(batch.text_BLD[0], batch.text_BLD[2])
+
+
+def test_the_caption_level_changes_the_embedding(clips_of):
+    texts = [
+        clips_of("train", text=Text(encoder="lexical", caption_level=level)).batch(np.arange(1)).text_BLD
+        for level in (1, 2, 3)
+    ]
+
+    assert not torch.equal(texts[0], texts[1])
+    assert not torch.equal(texts[1], texts[2])
+
+
+def test_without_language_the_text_has_no_width(clips_of):
+    batch = clips_of("train").batch(np.arange(2))
+
+    assert batch.text_BLD.shape == (2, 1, 0)
+
+
+def test_the_label_construction_is_the_specs(clips_of):
+    accumulated = clips_of("train", labels="accumulate").batch(np.arange(18)).density_BT
+    assigned = clips_of("train", labels="assign").batch(np.arange(18)).density_BT
+
+    assert (accumulated.sum(dim=1) > assigned.sum(dim=1)).all()
+
+
+def test_a_batch_loses_its_labels_and_nothing_else_for_prediction(clips_of):
+    batch = clips_of("train").batch(np.arange(3))
+    bare = batch.without_labels()
+
+    assert bare.density_BT is None
+    assert bare.count_B is None
+    assert replace(bare, density_BT=batch.density_BT, count_B=batch.count_B).joints_BTVC is batch.joints_BTVC
