@@ -73,8 +73,8 @@ TINY = Preset(
     frames=128,
     text_encoder="minilm",
     network=SMALL,
-    train=TrainSpec(epochs=4, batch=16, learning_rate=5e-4, max_clips_per_epoch=2048, max_validation_clips=128),
-    warm_start=TrainSpec(epochs=20, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128),
+    train=TrainSpec(epochs=3, batch=16, learning_rate=5e-4, max_clips_per_epoch=2048, max_validation_clips=128),
+    warm_start=TrainSpec(epochs=14, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128),
 )
 PAPER = Preset(
     name="paper",

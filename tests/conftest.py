@@ -98,6 +98,20 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[[Pa
 
 
 @pytest.fixture(scope="session")
+def fresh_home(tmp_path_factory: pytest.TempPathFactory, tiny_home: "Home") -> "Callable[[], Home]":
+    """Makes homes without runs that share the data of `tiny_home`."""
+    from flag3d_ray.home import Home
+
+    def make() -> Home:
+        home = Home(tmp_path_factory.mktemp("home"))
+        home.dataset("tiny").parent.mkdir()
+        home.dataset("tiny").symlink_to(tiny_home.dataset("tiny"))
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_run() -> "Callable[..., Run]":
     """A run on `tiny`: 32 frames, 2 crops, 2 epochs of batches of 8; keywords other than those named go to `TrainSpec`.
 

@@ -98,7 +98,9 @@ def test_no_words_show_the_verbs(flag3d: Callable[..., Any]) -> None:
 
 
 def test_an_error_that_the_user_can_solve_ends_with_2_and_without_a_traceback() -> None:
-    code = "import sys; sys.argv = ['flag3d', 'table', '3', '--variant', 'wrong']; from flag3d_ray.cli import main; main()"
+    code = (
+        "import sys; sys.argv = ['flag3d', 'table', '3', '--variant', 'wrong']; from flag3d_ray.cli import main; main()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -120,7 +122,9 @@ def test_square_brackets_in_an_error_are_not_taken_for_colours(
     assert all(text in said.err for text in ("[red]a[/red]", "shape [T, 3]", "give [T, 24, 3]"))
 
 
-def test_an_error_of_the_program_keeps_its_traceback(flag3d: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_program_keeps_its_traceback(
+    flag3d: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 

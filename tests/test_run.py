@@ -91,9 +91,17 @@ def test_resources_are_no_part_of_a_run() -> None:
 
 def test_a_key_covers_the_method_the_training_loop_the_clips_and_no_view() -> None:
     sources = run_sources(RUN)
-    assert {"flag3d_ray.methods.counting.random_count", "flag3d_ray.training.loop", "flag3d_ray.data.clips"} <= set(sources)
+    assert {"flag3d_ray.methods.counting.random_count", "flag3d_ray.training.loop", "flag3d_ray.data.clips"} <= set(
+        sources
+    )
     assert {"flag3d_ray.data.crops", "flag3d_ray.data.labels", "flag3d_ray.sample"} <= set(sources)
-    outside = ("flag3d_ray.tracking", "flag3d_ray.viz", "flag3d_ray.commands", "flag3d_ray.execution", "flag3d_ray.render")
+    outside = (
+        "flag3d_ray.tracking",
+        "flag3d_ray.viz",
+        "flag3d_ray.commands",
+        "flag3d_ray.execution",
+        "flag3d_ray.render",
+    )
     assert [name for name in sources if name.startswith(outside)] == []
 
 

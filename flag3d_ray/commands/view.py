@@ -33,7 +33,7 @@ def ui(
     port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 5000,
     home: HomeOption = None,
 ) -> None:
-    """Open the runs in MLflow: starts a server on the loopback address and prints the link that compares the newest runs.
+    """Open the runs in MLflow: starts a server on the loopback address and prints a link that compares the newest runs.
 
     Example: flag3d ui --port 5000
     """

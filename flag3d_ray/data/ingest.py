@@ -233,6 +233,15 @@ def _full_disk_is_a_data_error(folder: Path) -> Iterator[None]:
         raise DataError(where=str(folder), rule=rule, remedy=remedy) from error
 
 
+@contextlib.contextmanager
+def _damage_is_a_data_error(shard: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        rule, remedy = f"cannot be decoded ({error})", "write the dataset again, with --force"
+        raise DataError(where=str(shard), rule=rule, remedy=remedy) from error
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -271,7 +280,11 @@ class Dataset:
     def index(self) -> pa.Table:
         """One row per sample without joints and texts: ids, source, action, body part, subject, frames, count."""
         columns = [*_INDEX_COLUMNS, "reps"]
-        table = pa.concat_tables(file.read(columns=columns) for file in self._files)
+        tables = []
+        for file, path in zip(self._files, self.shards, strict=True):
+            with _damage_is_a_data_error(path):
+                tables.append(file.read(columns=columns))
+        table = pa.concat_tables(tables)
         counts = np.diff(table["reps"].combine_chunks().offsets.to_numpy()) // 2
         return (
             table.drop_columns(["reps"])
@@ -300,11 +313,8 @@ class Dataset:
             self._cache.move_to_end(number)
             return self._cache[number][0]
         file, group = self._groups[number]
-        try:
+        with _damage_is_a_data_error(self.shards[file]):
             table = self._files[file].read_row_group(group)
-        except (pa.ArrowException, OSError) as error:
-            rule, remedy = f"row group {group} cannot be decoded ({error})", "write the dataset again, with --force"
-            raise DataError(where=str(self.shards[file]), rule=rule, remedy=remedy) from error
         first = int(self._starts[number] - self._starts[number - group])
         samples = list(from_table(table, str(self.shards[file]), first))
         self._cache[number] = samples, table.nbytes

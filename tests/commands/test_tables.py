@@ -66,13 +66,11 @@ def test_a_wrong_word_is_answered_with_the_right_ones(
 ) -> None:
     said = flag3d(*words, "--home", tmp_path / "home")
     assert said.code == 2
-    assert remedy in said.err
+    assert remedy in said.err, said.err
     assert not (tmp_path / "home").exists()
 
 
-def test_a_table_with_failed_cells_ends_with_1(
-    flag3d: Flag3d, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_with_failed_cells_ends_with_1(flag3d: Flag3d, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     from flag3d_ray.commands.launch import Launch
     from flag3d_ray.progress import Cell
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from flag3d_ray.evaluation.evaluate import evaluate
-from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.run import Resources, Run
@@ -25,14 +24,12 @@ def run(tiny_run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory, tiny_home, run):
+def fitted(fresh_home, run):
     """Fits the run in a home of its own and evaluates it; returns its folder."""
     from flag3d_ray.cluster import cluster
 
     def fit(resources: Resources, fit_run: FitRun | None = None) -> RunFolder:
-        home = Home(tmp_path_factory.mktemp("parity"))
-        home.dataset("tiny").parent.mkdir()
-        home.dataset("tiny").symlink_to(tiny_home.dataset("tiny"))
+        home = fresh_home()
         folder = home.store.folder(run_key(run, home))
         with Leases() as leases:
             leases.acquire(folder.lease)
