@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 
 from flag3d_ray.board import Board, Watching
+from flag3d_ray.data.clips import captions
 from flag3d_ray.errors import EncoderUnreachable, RunError
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_digests
@@ -18,6 +19,7 @@ from flag3d_ray.progress import Cell, Watcher
 from flag3d_ray.provenance import provenance
 from flag3d_ray.run import Resources, Run, describe, to_json
 from flag3d_ray.store import RunFolder
+from flag3d_ray.training.fit import clip_spec
 from flag3d_ray.training.trial import Trial, fit_trial
 
 FOLLOW_SECONDS = 1.0
@@ -39,15 +41,15 @@ def ensure(
         RunError: the resources cannot run this.
     """
     board = plan(runs, home)
-    if retry_failed:
-        _forget_failures(board)
-    board.refresh()
     with Watching(board, watchers), Leases() as leases:
+        if retry_failed:
+            _forget_failures(board, leases)
+        board.refresh()
         while waiting := board.open_runs():
             mine = _lead(waiting, board, leases)
             if mine:
                 _write_records(mine, board, home, resources)
-                prepare_texts(mine, home)
+                prepare_texts(mine, home, resources.threads)
                 _run_all(mine, board, home, resources)
                 leases.release([board.cells[run].folder.lease for run in mine])
             else:
@@ -81,10 +83,12 @@ def with_dependencies(runs: Iterable[Run]) -> list[Run]:
     return list(ordered)
 
 
-def _forget_failures(board: Board) -> None:
-    for cell in board.cells.values():
-        if cell.folder.status == "failed":
+def _forget_failures(board: Board, leases: Leases) -> None:
+    """Clear failed runs that no other driver is clearing or repeating already."""
+    for run, cell in board.cells.items():
+        if cell.folder.status == "failed" and leases.acquire(cell.folder.lease) is None:
             cell.folder.clear()
+            board.set(run, "waiting")
 
 
 def _lead(waiting: Sequence[Run], board: Board, leases: Leases) -> list[Run]:
@@ -114,6 +118,7 @@ def _write_records(runs: Sequence[Run], board: Board, home: Home, resources: Res
         folder = board.cells[run].folder
         facts = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home)}
         facts |= {"provenance": provenance(), "resources": describe(resources), "running": False}
+        facts |= {"captions": captions(clip_spec(run, home, "train"))}
         folder.write_record(**({"status": "missing"} | folder.record() | facts))
 
 

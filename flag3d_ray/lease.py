@@ -4,6 +4,7 @@ A lease is a JSON file that names host, process and the process's start, written
 dead as soon as its process is; from another host it is dead when its heartbeat (the file's time) is older than `STALE` seconds.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -103,7 +104,8 @@ class Leases:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             for path in tuple(self._held):
-                try:
-                    os.utime(path)
-                except FileNotFoundError:
+                if read_holder(path) == self._me:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.utime(path)
+                else:  # taken over by another host that found this heartbeat too old
                     self._held.discard(path)

@@ -207,8 +207,8 @@ def _from_json(value: Any, kinds: Mapping[str, type]) -> Any:
 
 
 def run_sources(run: Run) -> dict[str, str]:
-    """Digest of every module of the package that a run's numbers depend on: method, training loop and clips."""
-    roots = (type(run.method).__module__, "flag3d_ray.training.loop", "flag3d_ray.data.clips")
+    """Digest of every module of the package that a run's numbers depend on: method, training and clips."""
+    roots = (type(run.method).__module__, "flag3d_ray.training.fit", "flag3d_ray.data.clips")
     return source_digests(roots)
 
 

@@ -184,7 +184,7 @@ def test_an_ablation_runs_every_arm_with_every_seed() -> None:
 @pytest.mark.parametrize("name", ["workers", "concurrent", "cpus", "threads"])
 def test_resources_of_zero_are_refused(name: str) -> None:
     with pytest.raises(RunError, match=f"{name} is 0"):
-        Resources(**{name: 0})
+        Resources(**{name: 0})  # pyright: ignore[reportArgumentType]
 
 
 def test_a_caption_level_that_does_not_exist_is_refused() -> None:

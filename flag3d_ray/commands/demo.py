@@ -1,13 +1,17 @@
 """`flag3d demo`: the platform in one command."""
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 
 from flag3d_ray.commands.launch import Launch, interruptible, resources, summary
 from flag3d_ray.commands.options import ConcurrentOption, HomeOption, TrackOption
 from flag3d_ray.commands.tables import print_found
 from flag3d_ray.home import Home
+from flag3d_ray.progress import Cell
+from flag3d_ray.run import Ablation
 
 
 def demo(
@@ -33,7 +37,10 @@ def demo(
     with interruptible(console):
         console.rule("1  Ablation: fusion x text encoder x caption level, 18 arms, none stopped early")
         runs = [*ablation.runs(), *table3.runs()]
-        console.print(summary(launch.ensure(runs, "HL-RAC's language ablation", ablation.name)))
+        cells = launch.ensure(runs, "HL-RAC's language ablation", ablation.name)
+        console.print(summary(cells))
+        console.print(_arms(ablation, cells))
+        console.print(_against_random(cells))
         console.rule("2  Optuna searches the same space; its trials answer from the store")
         print_found(console, search(declared.sweep(), launch.home, launch.resources, stop_early=False))
     console.rule("3  Table 3")
@@ -42,3 +49,33 @@ def demo(
     for path in render.write(scored, launch.home):
         console.print(f"written: {path}", soft_wrap=True, highlight=False)
     console.print(f"done in {time.monotonic() - began:.0f} s; `flag3d ui` opens the runs in MLflow")
+
+
+def _arms(ablation: Ablation, cells: Sequence[Cell]) -> Table:
+    """Every arm of the ablation with its metrics on the test clips."""
+    by_run = {cell.run: cell for cell in cells}
+    table = Table(title="synthetic - not comparable, demo preset, one seed", box=None, title_justify="left")
+    for column in ("fusion, text encoder, caption level", "MAE ↓", "OBO@1 ↑", "OBO@Avg ↑"):
+        table.add_column(column, justify="left" if "fusion" in column else "right")
+    for name, run in ablation.arms:
+        cell = by_run[run]
+        if cell.state in ("finished", "cached"):
+            metrics = cell.folder.metrics()
+            table.add_row(name, *(f"{metrics[key]:.4f}" for key in ("mae", "obo/1", "obo/avg")))
+        else:
+            table.add_row(name, cell.state, "", "")
+    return table
+
+
+def _against_random(cells: Sequence[Cell]) -> str:
+    """Whether every learned run ends below Random in MAE, and which do not."""
+    done = [cell for cell in cells if cell.state in ("finished", "cached")]
+    chance = [cell.folder.metrics()["mae"] for cell in done if cell.run.method.name == "random"]
+    learned = [cell for cell in done if cell.run.train.epochs]
+    if not chance or not learned:
+        return "Nothing to compare with Random."
+    mean = sum(chance) / len(chance)
+    worse = [cell.run.label for cell in learned if cell.folder.metrics()["mae"] >= mean]
+    if worse:
+        return f"NOT below Random (MAE {mean:.4f}, mean of {len(chance)} draws): {'; '.join(worse)}"
+    return f"All {len(learned)} learned runs end below Random in MAE ({mean:.4f}, mean of {len(chance)} draws)."

@@ -51,12 +51,21 @@ class Launch:
         return views
 
     def ensure(self, runs: Iterable[Run], title: str, group: str) -> list[Cell]:
-        """Make the runs finished and return their cells; nothing but the cells is touched where all are cached."""
-        from flag3d_ray.execution import ensure, with_dependencies
+        """Make the runs finished and return their cells; where all are cached and shown, nothing is started for it."""
+        from flag3d_ray.execution import ensure, plan, with_dependencies
 
         runs = list(dict.fromkeys(runs))
         self.data(*dict.fromkeys(run.data.dataset for run in with_dependencies(runs)))
+        known = plan(runs, self.home)
+        if not known.open_runs() and self._is_shown(group, known.cells.values()):
+            return list(known.cells.values())
         return ensure(runs, self.home, self.resources, self.watchers(title, group), retry_failed=self.retry_failed)
+
+    def _is_shown(self, group: str, cells: Iterable[Cell]) -> bool:
+        from flag3d_ray.tracking import remembered_groups
+
+        shown = {key for known in remembered_groups(self.home.store.root) if known.name == group for key in known.keys}
+        return not self.track or shown.issuperset(cell.folder.key for cell in cells if cell.state == "cached")
 
 
 def make_dataset(name: str, home: Home, resources: Resources, console: Console, *, force: bool = False) -> None:

@@ -139,19 +139,25 @@ class Clips:
 
 
 @lru_cache(maxsize=8)
+def captions(spec: ClipSpec) -> dict[str, str]:
+    """Action id -> the caption that the spec's level reads; empty without text. An action has one caption."""
+    text, found = spec.data.text, {}
+    for shard in open_dataset(spec.folder).shards if text is not None else ():
+        rows = pq.read_table(shard, columns=["action_id", "captions"])
+        for action, levels in zip(rows["action_id"].to_pylist(), rows["captions"].to_pylist(), strict=True):
+            found[action] = levels[text.caption_level - 1]
+    return found
+
+
+@lru_cache(maxsize=8)
 def embedding_table(spec: ClipSpec) -> EmbeddingTable:
     """The embeddings of every caption of the dataset at the level that the spec reads, encoded where the cache lacks them.
 
     Raises:
         EncoderUnreachable: something must be encoded and the encoder's weights are not there.
     """
-    text = spec.data.text
-    assert text is not None
-    captions: set[str] = set()
-    for shard in open_dataset(spec.folder).shards:
-        rows = pq.read_table(shard, columns=["captions"])["captions"].to_pylist()
-        captions.update(row[text.caption_level - 1] for row in rows)
-    return EmbeddingTable.build(sorted(captions), encoder(text.encoder), spec.text_cache)
+    assert spec.data.text is not None
+    return EmbeddingTable.build(sorted(set(captions(spec).values())), encoder(spec.data.text.encoder), spec.text_cache)
 
 
 @lru_cache(maxsize=8)

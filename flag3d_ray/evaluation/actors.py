@@ -50,4 +50,4 @@ def evaluate_with_actors(
             finish(items[index][1], pa.concat_tables(ordered))
             on_done(items[index])
     for actor in actors:
-        ray.kill(actor)
+        ray.kill(actor)  # pyright: ignore[reportArgumentType]

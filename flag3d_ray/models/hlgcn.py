@@ -171,7 +171,7 @@ class HLGCN(nn.Module):
         self.joints = graph_3VV.shape[1]
         self.axes: Axes = axes
         self.features = widths[-1] * self.joints
-        self.norm = GlobalBatchNorm(channels * self.joints)
+        self.norm = GlobalBatchNorm(channels * self.joints, raw=True)
         self.blocks = nn.ModuleList(
             Block(
                 pair,

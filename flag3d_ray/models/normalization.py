@@ -30,11 +30,19 @@ class GlobalBatchNorm(nn.BatchNorm1d):
     squares of the local rows are summed over the workers in one differentiable all-reduce, so workers may hold
     different numbers of rows and the gradient is that of the whole batch. Parameters, running statistics (unbiased
     variance, momentum 0.1) and state names are those of `torch.nn.BatchNorm1d`.
+
+    With `raw` rows, whose means may exceed their deviations, the first row is subtracted in training: the CPU kernel
+    for channels-last rows loses digits there (error 3e-4 at a ratio of 100, 1e-5 with the shift), and normalisation
+    does not depend on a shift.
     """
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, *, raw: bool = False) -> None:
+        super().__init__(channels)
+        self.raw = raw
 
     def forward(self, input: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows C"]:
         """The normalised rows, in the shape and dtype of the input."""
@@ -43,17 +51,21 @@ class GlobalBatchNorm(nn.BatchNorm1d):
             self.num_batches_tracked += 1
             if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
                 return self._normalize_over_workers(rows_MC).reshape(input.shape)
-        normal_MC = F.batch_norm(
-            rows_MC,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            self.momentum or 0.0,
-            self.eps,
+            if self.raw:
+                return self._normalize_shifted(rows_MC).reshape(input.shape)
+        return self._normalize(rows_MC, self.running_mean).reshape(input.shape)
+
+    def _normalize(self, rows_MC: Tensor, mean_C: Tensor) -> Tensor:
+        return F.batch_norm(
+            rows_MC, mean_C, self.running_var, self.weight, self.bias, self.training, self.momentum or 0.0, self.eps
         )
-        return normal_MC.reshape(input.shape)
+
+    def _normalize_shifted(self, rows_MC: Tensor) -> Tensor:
+        pivot_C = rows_MC[0].detach()
+        mean_C = self.running_mean - pivot_C
+        normal_MC = self._normalize(rows_MC - pivot_C, mean_C)
+        self.running_mean.copy_(mean_C + pivot_C)
+        return normal_MC
 
     def _normalize_over_workers(self, rows_MC: Tensor) -> Tensor:
         # The running mean is the same on every worker and near the mean: squares about it do not cancel.

@@ -6,6 +6,7 @@ newest state is written later. Only this package imports MLflow, when it first w
 """
 
 from flag3d_ray.tracking.connect import Place
+from flag3d_ray.tracking.content import remembered_groups
 from flag3d_ray.tracking.view import EXPERIMENT, MlflowView, fill_view
 
-__all__ = ["EXPERIMENT", "MlflowView", "Place", "fill_view"]
+__all__ = ["EXPERIMENT", "MlflowView", "Place", "fill_view", "remembered_groups"]

@@ -131,10 +131,10 @@ def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module 
     Raises:
         RunError: the weights it should start from do not fit.
     """
-    estimator = run.method.build(shapes, run.seed)
+    estimator = cast("nn.Module | Fitted", run.method.build(shapes, run.seed))
     if run.init_from is not None and isinstance(estimator, nn.Module):
         load_into(estimator, home.store.folder(folder.record()["digests"]["init_from"]))
-    return cast("nn.Module | Fitted", estimator)
+    return estimator
 
 
 def load_into(module: nn.Module, source: RunFolder) -> None:
@@ -150,7 +150,7 @@ def load_into(module: nn.Module, source: RunFolder) -> None:
 
 def load_estimator(run: Run, folder: RunFolder, shapes: Shapes) -> nn.Module | Fitted:
     """The trained or fitted method of a run, ready to predict."""
-    estimator = run.method.build(shapes, run.seed)
+    estimator = cast("nn.Module | Fitted", run.method.build(shapes, run.seed))
     tensors, _ = load_tensors(folder.model)
     if isinstance(estimator, nn.Module):
         estimator.load_state_dict(tensors, strict=True)

@@ -62,12 +62,21 @@ def test_two_workers_with_uneven_rows_equal_one_process(tmp_path):
         torch.testing.assert_close(ours, reference, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("training", [True, False])
-def test_one_process_equals_torch(training):
+def test_one_process_equals_torch(training, raw):
     ours, theirs = _layer(), nn.BatchNorm1d(CHANNELS).double()
     theirs.load_state_dict(ours.state_dict())
     for layer in (ours, theirs):
         layer.train(training)
+    ours.raw = raw
     clips = _clips()
     torch.testing.assert_close(ours(clips), theirs(clips.transpose(1, 2)).transpose(1, 2), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-12, atol=1e-12)
+
+
+def test_rows_far_from_zero_keep_their_digits_in_float32():
+    rows = torch.randn(50_000, 8, generator=torch.Generator().manual_seed(0)) + 100
+    exact = nn.functional.batch_norm(rows.double(), None, None, training=True)
+    error = (GlobalBatchNorm(8, raw=True)(rows) - exact).abs().max()
+    assert error < 3e-5 < (GlobalBatchNorm(8)(rows) - exact).abs().max()

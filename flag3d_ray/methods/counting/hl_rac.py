@@ -155,6 +155,7 @@ class HLRAC(DensityNetwork):
             softmax runs over a single key and the attention is an affine map of the text.
     """
 
+    name: ClassVar[str] = "hl_rac"
     task: ClassVar[str] = "counting"
     paper: ClassVar[str] = "FLAG3D++ (Tang et al.), Tables 3-7: HL-RAC_A, HL-RAC_C, HL-RAC_M"
     language: ClassVar[bool] = True
@@ -165,11 +166,6 @@ class HLRAC(DensityNetwork):
     def __post_init__(self) -> None:
         if self.tokens and self.fusion != "cross_attention":
             raise ValueError("tokens are read by cross-attention only")
-
-    @property
-    def name(self) -> str:
-        """hl_rac_addition, hl_rac_cross_attention or hl_rac_multiplication."""
-        return f"hl_rac_{self.fusion}"
 
     def build(self, shapes: Shapes, seed: int) -> RepetitionCounter:
         """The network with weights drawn from `seed` alone.
