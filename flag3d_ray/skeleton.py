@@ -62,31 +62,47 @@ def _sided(*names: str) -> tuple[str, ...]:
 # The release names no joints; the tree is its edge list, the names and "odd is left from joint 9 on" are ours.
 FLAG3D24 = Layout(
     "flag3d24",
-    ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "head_front", "head_back")
-    + _sided("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe"),
+    (
+        *("pelvis", "spine1", "spine2", "spine3", "neck", "head", "head_front", "head_back"),
+        *_sided("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe"),
+    ),
     (-1, 0, 1, 2, 3, 4, 5, 5, 4, 4, 8, 9, 10, 11, 12, 13, 0, 0, 16, 17, 18, 19, 20, 21),
 )
 
 SMPL24 = Layout(
     "smpl24",
-    ("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle")
-    + ("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head")
-    + _sided("shoulder", "elbow", "wrist", "hand"),
+    (
+        *(
+            "pelvis",
+            "left_hip",
+            "right_hip",
+            "spine1",
+            "left_knee",
+            "right_knee",
+            "spine2",
+            "left_ankle",
+            "right_ankle",
+        ),
+        *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
+        *_sided("shoulder", "elbow", "wrist", "hand"),
+    ),
     (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21),
 )
 
 NTU25 = Layout(
     "ntu25",
-    ("pelvis", "spine_mid", "neck", "head", "left_shoulder", "left_elbow", "left_wrist", "left_hand")
-    + ("right_shoulder", "right_elbow", "right_wrist", "right_hand", "left_hip", "left_knee", "left_ankle", "left_foot")
-    + ("right_hip", "right_knee", "right_ankle", "right_foot", "spine_shoulder")
-    + ("left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb"),
+    (
+        *("pelvis", "spine_mid", "neck", "head", "left_shoulder", "left_elbow", "left_wrist", "left_hand"),
+        *("right_shoulder", "right_elbow", "right_wrist", "right_hand"),
+        *("left_hip", "left_knee", "left_ankle", "left_foot", "right_hip", "right_knee", "right_ankle", "right_foot"),
+        *("spine_shoulder", "left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb"),
+    ),
     (-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 7, 11, 11),
 )
 
 COCO17 = Layout(
     "coco17",
-    ("nose",) + _sided("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
+    ("nose", *_sided("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")),
     (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
     channels=2,
 )

@@ -72,5 +72,7 @@ def test_heavy_packages_are_imported_behind_their_doors_only(package: str) -> No
 
 
 def test_nothing_in_the_package_imports_the_experiments() -> None:
-    importers = {name for name, path in MODULES.items() if any(n.split(".")[0] == "experiments" for n in _imports(path))}
+    importers = {
+        name for name, path in MODULES.items() if any(n.split(".")[0] == "experiments" for n in _imports(path))
+    }
     assert importers == set()

@@ -39,8 +39,8 @@ def demo(
         runs = [*ablation.runs(), *table3.runs()]
         cells = launch.ensure(runs, "HL-RAC's language ablation", ablation.name)
         console.print(summary(cells))
-        console.print(_arms(ablation, cells))
-        console.print(_against_random(cells))
+        console.print(arms_table(ablation, cells))
+        console.print(against_random(cells))
         console.rule("2  Optuna searches the same space; its trials answer from the store")
         print_found(console, search(declared.sweep(), launch.home, launch.resources, stop_early=False))
     console.rule("3  Table 3")
@@ -51,7 +51,7 @@ def demo(
     console.print(f"done in {time.monotonic() - began:.0f} s; `flag3d ui` opens the runs in MLflow")
 
 
-def _arms(ablation: Ablation, cells: Sequence[Cell]) -> Table:
+def arms_table(ablation: Ablation, cells: Sequence[Cell]) -> Table:
     """Every arm of the ablation with its metrics on the test clips."""
     by_run = {cell.run: cell for cell in cells}
     table = Table(title="synthetic - not comparable, demo preset, one seed", box=None, title_justify="left")
@@ -67,7 +67,7 @@ def _arms(ablation: Ablation, cells: Sequence[Cell]) -> Table:
     return table
 
 
-def _against_random(cells: Sequence[Cell]) -> str:
+def against_random(cells: Sequence[Cell]) -> str:
     """Whether every learned run ends below Random in MAE, and which do not."""
     done = [cell for cell in cells if cell.state in ("finished", "cached")]
     chance = [cell.folder.metrics()["mae"] for cell in done if cell.run.method.name == "random"]

@@ -18,7 +18,7 @@ UI_PRMD_CARD = Card(
     unit="m",
     fps="50",
     axes="right-handed, y up",
-    citation="Vakanski, Jun, Paul, Baker: A Data Set of Human Body Movements for Physical Rehabilitation Exercises. Data 3(1):2",
+    citation="Vakanski et al.: A Data Set of Human Body Movements for Physical Rehabilitation Exercises. Data 3(1):2, 2018",
 )
 # UI-PRMD's people 1 to 5 train (5 of them held out to select), 6 and 7 test.
 UI_PRMD_TEST = ("S06", "S07")

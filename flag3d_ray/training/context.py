@@ -1,7 +1,7 @@
 """What the training loop may ask of the world around it. The same loop runs with and without Ray."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,7 +52,7 @@ class Context:
     journal: Journal
     rank: int = 0
     world: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     compile: bool = False
 
     def sum(self, values: Sequence[float]) -> list[float]:

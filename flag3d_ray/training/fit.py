@@ -1,7 +1,7 @@
 """One run, in this process: open its clips, build its method, train or fit it, leave a model in its folder."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -111,7 +111,7 @@ class Place:
 
     rank: int = 0
     world: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     compile: bool = False
 
 

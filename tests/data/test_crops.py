@@ -19,7 +19,9 @@ def kind(part: Crop) -> str:
     return "prefix" if part.start == 0 else "suffix"
 
 
-@pytest.mark.parametrize(("u", "expected"), [(0.0, "whole"), (0.25, "whole"), (0.2501, "prefix"), (0.625, "prefix"), (0.6251, "suffix")])
+@pytest.mark.parametrize(
+    ("u", "expected"), [(0.0, "whole"), (0.25, "whole"), (0.2501, "prefix"), (0.625, "prefix"), (0.6251, "suffix")]
+)
 def test_the_first_number_chooses_the_kind(u, expected):
     assert kind(crop(REPS_R2, FRAMES, u, 1)) == expected
 

@@ -70,7 +70,9 @@ def test_a_trained_run_leaves_its_model_and_no_optimiser(home, tiny_run):
 @pytest.mark.parametrize("stopped_after", [0, 2])
 def test_a_stopped_run_that_goes_on_equals_an_undisturbed_one_byte_for_byte(fresh_home, tiny_run, stopped_after):
     run = tiny_run(epochs=4)
-    run = replace(run, method=replace(run.method, dropout=(0.2, 0.1, 0.3)), data=replace(run.data, turn=1.0, noise=0.01))
+    run = replace(
+        run, method=replace(run.method, dropout=(0.2, 0.1, 0.3)), data=replace(run.data, turn=1.0, noise=0.01)
+    )
     folders = []
     for stops in (False, True):
         home = fresh_home()

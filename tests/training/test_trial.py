@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flag3d_ray.errors import Diverged
-from flag3d_ray.files import DiskFull
+from flag3d_ray.files import DiskFull, write_json
 from flag3d_ray.home import Home
 from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.run import Resources
@@ -126,9 +126,11 @@ def test_a_run_taken_over_by_another_driver_is_left_as_that_one_wrote_it(trial):
     assert "seconds" not in record
 
 
-@pytest.mark.parametrize("status", ["fitted", "finished"])
-def test_a_run_starts_when_the_one_it_starts_from_is_there(trial, source, status):
-    source.write_record(status=status)
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_a_run_starts_when_the_one_it_starts_from_is_there(trial, source, evaluated):
+    source.write_record(status="fitted")
+    if evaluated:
+        write_json(source.metrics_path, {"mae": 1.0})
 
     assert fit_trial(replace(trial, waits_for=source), ignore, fits) == "fitted"
 
