@@ -65,7 +65,8 @@ DEMO = Preset(
     frames=64,
     text_encoder="minilm",
     network=SMALL,
-    train=TrainSpec(epochs=4, batch=16, learning_rate=1e-3, max_clips_per_epoch=512, max_validation_clips=64),
+    train=TrainSpec(epochs=2, batch=16, learning_rate=5e-4, max_clips_per_epoch=640, max_validation_clips=128),
+    warm_start=TrainSpec(epochs=6, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128),
 )
 TINY = Preset(
     name="tiny",

@@ -142,7 +142,9 @@ class Clips:
 def captions(spec: ClipSpec) -> dict[str, str]:
     """Action id -> the caption that the spec's level reads; empty without text. An action has one caption."""
     text, found = spec.data.text, {}
-    for shard in open_dataset(spec.folder).shards if text is not None else ():
+    if text is None:
+        return found
+    for shard in open_dataset(spec.folder).shards:
         rows = pq.read_table(shard, columns=["action_id", "captions"])
         for action, levels in zip(rows["action_id"].to_pylist(), rows["captions"].to_pylist(), strict=True):
             found[action] = levels[text.caption_level - 1]

@@ -33,7 +33,7 @@ def training_stream(source: ClipSpec, run: Run, first_epoch: int, rank: int, wor
             rows.append({"epoch": epoch, "rows": len(batch), "clips": worker_rows(batch, rank, world).tolist()})
     parts = [pa.Table.from_pylist(rows[start : start + TASK_BATCHES]) for start in range(0, len(rows), TASK_BATCHES)]
     return ray.data.from_arrow(parts).map_batches(
-        _read,
+        _read,  # pyright: ignore[reportArgumentType]
         fn_kwargs={"source": source, "seed": run.seed},
         batch_size=1,
         batch_format="pyarrow",

@@ -16,7 +16,6 @@ from flag3d_ray.training.threads import set_threads
 Item = tuple[Run, RunFolder]
 
 
-@ray.remote
 class Evaluator:
     """One member of the pool."""
 
@@ -32,22 +31,24 @@ class Evaluator:
 def evaluate_with_actors(
     items: Sequence[Item], home: Home, resources: Resources, on_done: Callable[[Item], Any]
 ) -> None:
-    """Predict and score every run; `on_done` hears each as it finishes. Ray must be running."""
+    """Predict and score one or more runs; `on_done` hears each as it finishes. Ray must be running."""
     pending = {index: chunks(run, home) for index, (run, _) in enumerate(items)}
     parts: dict[int, list[tuple[int, pa.Table]]] = {index: [] for index in pending}
     tasks = [(index, rows) for index, ranges in pending.items() for rows in ranges]
-    size = max(1, min(resources.concurrent, len(tasks)))
-    options = {"num_cpus": 1, "num_gpus": min(1.0, resources.gpus / size)}
-    actors = [Evaluator.options(**options).remote(home, resources.threads) for _ in range(size)]  # pyright: ignore
-    results = ActorPool(actors).map_unordered(
-        lambda actor, task: actor.predict.remote(task[0], *items[task[0]], task[1]),  # pyright: ignore
-        tasks,
-    )
-    for index, rows, table in results:
-        parts[index].append((rows.start, table))
-        if len(parts[index]) == len(pending[index]):
-            ordered = [part for _, part in sorted(parts.pop(index), key=lambda pair: pair[0])]
-            finish(items[index][1], pa.concat_tables(ordered))
-            on_done(items[index])
-    for actor in actors:
-        ray.kill(actor)  # pyright: ignore[reportArgumentType]
+    size = min(resources.concurrent, resources.cpus, len(tasks))
+    member: Any = ray.remote(num_cpus=1, num_gpus=min(1.0, resources.gpus / size))(Evaluator)
+    actors = [member.remote(home, resources.threads) for _ in range(size)]
+    try:
+        results = ActorPool(actors).map_unordered(
+            lambda actor, task: actor.predict.remote(task[0], *items[task[0]], task[1]),
+            tasks,
+        )
+        for index, rows, table in results:
+            parts[index].append((rows.start, table))
+            if len(parts[index]) == len(pending[index]):
+                ordered = [part for _, part in sorted(parts.pop(index), key=lambda pair: pair[0])]
+                finish(items[index][1], pa.concat_tables(ordered))
+                on_done(items[index])
+    finally:
+        for actor in actors:
+            ray.kill(actor)

@@ -23,7 +23,7 @@ from flag3d_ray.training.trial import Trial
 # ruff: isort: split
 import ray.train
 from ray.train import DataConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchTrainer, get_device, get_device
 
 DATA_CPUS = 0.5  # of one core, for the tasks that read and crop: without a share left for them a stream waits for ever
 ATTEMPTS = 4  # a lost worker costs one
@@ -76,7 +76,7 @@ def _train(trial: Trial, source: ClipSpec, on_epoch: OnEpoch) -> None:
     if first >= trial.run.train.epochs:
         last.unlink()
         return
-    streams = {
+    streams: dict[str, Any] = {
         stream_name(rank): training_stream(source, trial.run, first, rank, resources.workers)
         for rank in range(resources.workers)
     }
@@ -112,7 +112,7 @@ def _work(config: dict[str, Any]) -> None:
     streams = ShardStreams(ray.train.get_dataset_shard(stream_name(rank)), local)
     module = build(run, trial.home, trial.folder, training.shapes)
     assert isinstance(module, nn.Module)
-    device = ray.train.torch.get_device() if trial.resources.gpus else torch.device("cpu")
+    device = get_device() if trial.resources.gpus else torch.device("cpu")
     place = Place(rank, world, device, trial.resources.compile)
     fit_module(run, module, trial.folder, streams, config["on_epoch"], place)
     ray.train.report({"done": 1})

@@ -68,9 +68,7 @@ def test_streams_of_all_workers_interleave_to_the_global_batches_in_order(tiny_h
         for rank in range(world):
             stream = training_stream(source, run, first, rank, world)
             stream.context.execution_options = in_order()
-            rows = [
-                row for table in stream.iter_batches(batch_size=1, batch_format="pyarrow") for row in table.to_pylist()
-            ]
+            rows = stream.take_all()
             assert [row.pop("epoch") for row in rows] == [epoch for epoch, _ in expected]
             for row, (_, whole) in zip(rows, expected, strict=True):
                 assert row.pop("rows") == len(whole)

@@ -1,6 +1,7 @@
 """One run in this process: trained or fitted, stopped and continued, started from another run's weights."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,13 +12,13 @@ from flag3d_ray.data.clips import open_clips
 from flag3d_ray.errors import RunError
 from flag3d_ray.evaluation.evaluate import evaluate
 from flag3d_ray.home import Home
-from flag3d_ray.identity import run_key
-from flag3d_ray.methods.base import Shapes
+from flag3d_ray.identity import run_digests, run_key
+from flag3d_ray.methods.base import Fitted, Shapes
 from flag3d_ray.methods.counting.hl_rac import HLRAC
 from flag3d_ray.methods.counting.knn import KNN
 from flag3d_ray.run import Run
 from flag3d_ray.store import RunFolder
-from flag3d_ray.training.checkpoint import load_tensors, save_tensors
+from flag3d_ray.training.checkpoint import save_tensors
 from flag3d_ray.training.fit import (
     LocalStreams,
     batches_of,
@@ -45,7 +46,15 @@ def stop_after(epoch: int):
 
 
 def folder_of(run: Run, home: Home) -> RunFolder:
-    return home.store.folder(run_key(run, home))
+    folder = home.store.folder(run_key(run, home))
+    folder.write_record(digests=run_digests(run, home))
+    return folder
+
+
+def weights(run: Run, home: Home, shapes: Shapes = SHAPES) -> dict[str, torch.Tensor]:
+    module = build(run, home, folder_of(run, home), shapes)
+    assert isinstance(module, nn.Module)
+    return module.state_dict()
 
 
 @pytest.fixture
@@ -107,11 +116,11 @@ def test_a_fitted_method_predicts_the_same_after_loading(home, tiny_run):
     run = tiny_run(KNN())
     folder = folder_of(run, home)
     training = open_clips(clip_spec(run, home, "train"))
-    estimator = KNN().build(training.shapes, run.seed)
+    estimator = run.method.build(training.shapes, run.seed)
     estimator.fit(batches_of(training, np.arange(len(training))))
 
     fit(run, home, folder, ignore)
-    loaded = load_estimator(run, folder, training.shapes)
+    loaded = cast(Fitted, load_estimator(run, folder, training.shapes))
 
     batch = open_clips(clip_spec(run, home, "test")).batch(np.arange(8)).without_labels()
     assert [p.count for p in loaded.predict(batch)] == [p.count for p in estimator.predict(batch)]
@@ -119,40 +128,37 @@ def test_a_fitted_method_predicts_the_same_after_loading(home, tiny_run):
 
 def test_weights_of_a_run_come_from_its_seed_alone(home, tiny_run):
     torch.rand(5)
-    one = build(tiny_run(), home, SHAPES)
+    one = weights(tiny_run(), home)
     torch.rand(7)
-    same, other = build(tiny_run(), home, SHAPES), build(tiny_run(seed=1), home, SHAPES)
+    same, other = weights(tiny_run(), home), weights(tiny_run(seed=1), home)
 
-    def flat(module):
-        return torch.cat([parameter.flatten() for parameter in module.parameters()])
-
-    assert torch.equal(flat(one), flat(same))
-    assert not torch.equal(flat(one), flat(other))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_run_starts_from_the_weights_of_its_init_from(home, tiny_run):
     source = tiny_run(seed=5)
-    weights = build(source, home, SHAPES).state_dict()
-    save_tensors(folder_of(source, home).model, weights)
+    theirs = weights(source, home)
+    save_tensors(folder_of(source, home).model, theirs)
 
-    started = build(tiny_run(seed=0, init_from=source), home, SHAPES).state_dict()
+    started = weights(tiny_run(seed=0, init_from=source), home)
 
-    assert started.keys() == weights.keys()
-    assert all(torch.equal(started[name], weights[name]) for name in weights)
+    assert started.keys() == theirs.keys()
+    assert all(torch.equal(started[name], theirs[name]) for name in theirs)
 
 
 def test_parts_that_the_source_lacks_stay_as_drawn(home, tiny_run):
     source = tiny_run()
     sizes = {name: getattr(source.method, name) for name in vars(source.method)}
     with_text = tiny_run(HLRAC(fusion="multiplication", **sizes), init_from=source)
-    save_tensors(folder_of(source, home).model, build(source, home, SHAPES).state_dict())
+    theirs = weights(source, home)
+    save_tensors(folder_of(source, home).model, theirs)
     shapes = replace(SHAPES, text_width=8)
 
-    started = build(with_text, home, shapes).state_dict()
-    drawn = build(replace(with_text, init_from=None), home, shapes).state_dict()
+    started = weights(with_text, home, shapes)
+    drawn = weights(replace(with_text, init_from=None), home, shapes)
 
-    copied = set(load_tensors(folder_of(source, home).model)[0])
-    own = set(started) - copied
+    own = started.keys() - theirs.keys()
     assert own
     assert all(torch.equal(started[name], drawn[name]) for name in own)
 

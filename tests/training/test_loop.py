@@ -10,7 +10,7 @@ from torch import nn
 
 from flag3d_ray.data.order import epoch_order, global_batches
 from flag3d_ray.errors import Diverged
-from flag3d_ray.run import TrainSpec
+from flag3d_ray.run import Run, TrainSpec
 from flag3d_ray.sample import Batch, Prediction
 from flag3d_ray.training.checkpoint import load_tensors
 from flag3d_ray.training.context import Context
@@ -57,7 +57,7 @@ def batch_of(values: list[int]) -> Batch:
 class Memory:
     """Streams and journal of a run with ten clips."""
 
-    run: object
+    run: Run
     folder: Path
     events: list[dict] = field(default_factory=list)
     stop_after: int | None = None

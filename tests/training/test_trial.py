@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flag3d_ray.errors import Diverged
-from flag3d_ray.files import DiskFull, write_json
+from flag3d_ray.files import DiskFull, write_bytes, write_json
 from flag3d_ray.home import Home
 from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.run import Resources
@@ -40,6 +40,7 @@ def ignore(event: dict) -> None:
 
 def fits(trial, on_epoch) -> None:
     on_epoch({"epoch": 0})
+    write_bytes(trial.folder.model, b"weights")
 
 
 def raises(error: BaseException):
@@ -67,6 +68,7 @@ def test_a_run_is_recorded_as_running_and_then_as_fitted(trial):
 @pytest.mark.parametrize("status", ["fitted", "failed"])
 def test_what_is_fitted_is_not_fitted_again_and_what_failed_is(trial, status):
     trial.folder.write_record(status=status)
+    write_bytes(trial.folder.model, b"weights")
 
     assert fit_trial(trial, ignore, must_not_run if status == "fitted" else fits) == "fitted"
 
@@ -128,6 +130,7 @@ def test_a_run_taken_over_by_another_driver_is_left_as_that_one_wrote_it(trial):
 
 @pytest.mark.parametrize("evaluated", [False, True])
 def test_a_run_starts_when_the_one_it_starts_from_is_there(trial, source, evaluated):
+    write_bytes(source.model, b"weights")
     source.write_record(status="fitted")
     if evaluated:
         write_json(source.metrics_path, {"mae": 1.0})
@@ -141,6 +144,7 @@ def test_a_run_waits_for_the_one_it_starts_from(trial, source):
     def fit_source() -> None:
         time.sleep(0.5)
         fitted_at.append(time.monotonic())
+        write_bytes(source.model, b"weights")
         source.write_record(status="fitted")
 
     thread = threading.Thread(target=fit_source)

@@ -1,0 +1,354 @@
+"""`ensure`: finished runs are skipped, killed ones continue, failed ones stay failed, two launches share the work."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flag3d_ray import execution
+from flag3d_ray.errors import DataError, RunError
+from flag3d_ray.execution import ensure, failures, require_finished
+from flag3d_ray.files import write_json
+from flag3d_ray.home import Home
+from flag3d_ray.identity import run_key
+from flag3d_ray.lease import Holder
+from flag3d_ray.methods.counting.fourier import Fourier
+from flag3d_ray.methods.counting.hl_rac import HLRAC
+from flag3d_ray.methods.counting.random_count import Random
+from flag3d_ray.run import Resources, Run, Text
+from flag3d_ray.store import RunFolder
+
+LOCAL = Resources(executor="local")
+# Ray copies its own context with options that it deprecates itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning")
+
+
+@pytest.fixture
+def home(fresh_home) -> Home:
+    return fresh_home()
+
+
+@pytest.fixture
+def fits(monkeypatch) -> Counter:
+    """How often each run's folder was handed to `fit_trial` in this process."""
+    counted: Counter = Counter()
+    fit_trial = execution.fit_trial
+
+    def count(trial, on_epoch):
+        counted[trial.folder.key] += 1
+        return fit_trial(trial, on_epoch)
+
+    monkeypatch.setattr(execution, "fit_trial", count)
+    return counted
+
+
+def folder_of(run: Run, home: Home) -> RunFolder:
+    return home.store.folder(run_key(run, home))
+
+
+def states(cells) -> list[str]:
+    return [cell.state for cell in cells]
+
+
+def results(runs: list[Run], home: Home) -> list[tuple[bytes, dict]]:
+    return [(folder_of(run, home).predictions.read_bytes(), folder_of(run, home).metrics()) for run in runs]
+
+
+# ---------------------------------------------------------------------------------------------- in this process
+
+
+def test_runs_end_finished_with_a_record_that_says_what_they_were(home, tiny_run):
+    run = tiny_run(Fourier())
+
+    (cell,) = ensure([run], home, LOCAL)
+
+    assert cell.state == "finished"
+    record = cell.folder.record()
+    assert record["label"] == run.label
+    assert record["digests"].keys() == {"dataset", "split"}
+    assert record["resources"]["executor"] == "local"
+    assert record["provenance"]["version.torch"]
+    assert record["running"] is False
+    assert not cell.folder.lease.exists()
+
+
+def test_finished_runs_are_skipped_and_shown_as_cached(home, tiny_run, fits):
+    runs = [tiny_run(Fourier()), tiny_run(Random())]
+    ensure(runs, home, LOCAL)
+    assert sum(fits.values()) == 2
+
+    cells = ensure([*runs, tiny_run(Random(), seed=1)], home, LOCAL)
+
+    assert states(cells) == ["cached", "cached", "finished"]
+    assert sum(fits.values()) == 3
+
+
+def test_a_run_asked_for_twice_happens_once(home, tiny_run, fits):
+    assert states(ensure([tiny_run(Random()), tiny_run(Random())], home, LOCAL)) == ["finished"]
+    assert list(fits.values()) == [1]
+
+
+def test_a_fitted_run_without_predictions_is_only_evaluated(home, tiny_run, fits):
+    run = tiny_run(Random())
+    (cell,) = ensure([run], home, LOCAL)
+    before = results([run], home)
+    cell.folder.metrics_path.unlink()
+    cell.folder.predictions.unlink()
+
+    assert states(ensure([run], home, LOCAL)) == ["finished"]
+    assert results([run], home) == before
+    assert sum(fits.values()) == 1
+
+
+def test_the_run_that_others_start_from_comes_first_and_is_listed(home, tiny_run):
+    source = tiny_run(epochs=1, max_clips_per_epoch=8)
+    child = tiny_run(epochs=1, max_clips_per_epoch=8, seed=1, init_from=source)
+    grandchild = tiny_run(epochs=1, max_clips_per_epoch=8, seed=2, init_from=child)
+
+    cells = ensure([grandchild, child], home, LOCAL)
+
+    assert [cell.run for cell in cells] == [source, child, grandchild]
+    assert states(cells) == ["finished"] * 3
+    times = [cell.folder.events()[0]["time"] for cell in cells]
+    assert times == sorted(times)
+
+
+@pytest.fixture
+def diverging(tiny_run) -> Run:
+    return tiny_run(learning_rate=1e30, recipe="released", epochs=3)
+
+
+def test_a_diverged_run_fails_with_that_reason_and_has_no_metrics(home, diverging, tiny_run):
+    cells = ensure([diverging, tiny_run(Random())], home, LOCAL)
+
+    assert states(cells) == ["failed", "finished"]
+    assert cells[0].detail.startswith("Diverged: ")
+    assert not cells[0].folder.metrics_path.exists()
+    assert failures(cells) == [f"{diverging.label}: {cells[0].detail}"]
+    with pytest.raises(RunError, match=r"1 failed runs: .*Diverged.*--retry-failed"):
+        require_finished(cells)
+
+
+def test_failed_runs_are_tried_again_only_when_asked(home, diverging, fits):
+    for retry, expected in ((False, 1), (False, 1), (True, 2)):
+        assert states(ensure([diverging], home, LOCAL, retry_failed=retry)) == ["failed"]
+        assert sum(fits.values()) == expected
+
+
+def test_a_run_whose_source_failed_fails_with_its_reason(home, diverging, tiny_run):
+    child = tiny_run(seed=1, init_from=diverging)
+
+    cells = ensure([child], home, LOCAL)
+
+    assert states(cells) == ["failed", "failed"]
+    assert cells[1].detail.startswith(f"the run it starts from, {cells[0].folder.key}, failed: Diverged")
+
+
+def test_runs_whose_encoder_is_unreachable_are_not_run_and_stop_no_other(home, tiny_run):
+    language = tiny_run(HLRAC(fusion="addition"))
+    language = replace(language, data=replace(language.data, text=Text(encoder="bert")))
+
+    cells = ensure([language, tiny_run(Random())], home, LOCAL)
+
+    shown = {cell.run.method.name: cell for cell in cells}
+    assert shown["random"].state == "finished"
+    assert shown[language.method.name].state == "not run"
+    assert "bert" in shown[language.method.name].detail
+
+
+def test_a_missing_dataset_is_a_data_error_before_anything_starts(tmp_path, tiny_run):
+    with pytest.raises(DataError):
+        ensure([tiny_run(Random())], Home(tmp_path), LOCAL)
+
+    assert not (tmp_path / "runs").exists()
+
+
+class Watcher:
+    """Remembers the states it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+        self.last: list[str] = []
+
+    def update(self, cells) -> None:
+        self.seen.append(states(cells))
+
+    def close(self, cells) -> None:
+        self.last = states(cells)
+
+
+def test_watchers_have_the_last_word_also_after_an_interruption(home, tiny_run, monkeypatch):
+    watcher = Watcher()
+
+    def interrupted(trial, on_epoch):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(execution, "fit_trial", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ensure([tiny_run(Random())], home, LOCAL, [watcher])
+    assert watcher.last == ["waiting"]
+
+    ensure([tiny_run(Random())], home, LOCAL, [watcher])
+    assert watcher.last == ["finished"]
+
+
+# ---------------------------------------------------------------------------------------------- with other launches
+
+
+@pytest.fixture
+def stranger():
+    """A living process on this host, as the holder of a lease."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def holder_of(process: subprocess.Popen) -> dict:
+    return asdict(replace(Holder.this_process(), pid=process.pid, started=psutil.Process(process.pid).create_time()))
+
+
+def test_a_run_led_elsewhere_and_those_that_start_from_it_are_followed_until_the_leader_dies(home, tiny_run, stranger):
+    source = tiny_run(epochs=1, max_clips_per_epoch=8)
+    child, other = tiny_run(epochs=1, max_clips_per_epoch=8, seed=1, init_from=source), tiny_run(Random())
+    write_json(folder_of(source, home).lease, holder_of(stranger))
+    watcher, unfinished = Watcher(), []
+
+    def kill_when_seen() -> None:
+        while ["following", "waiting", "finished"] not in watcher.seen:
+            time.sleep(0.1)
+        unfinished.append(folder_of(child, home).status)
+        stranger.kill()
+        stranger.wait()
+
+    thread = threading.Thread(target=kill_when_seen)
+    thread.start()
+    cells = ensure([child, other], home, LOCAL, [watcher])
+    thread.join()
+
+    assert unfinished == ["missing"]
+    assert states(cells) == ["finished"] * 3
+
+
+LAUNCH = """
+import pickle, sys
+from flag3d_ray import execution
+runs, home = pickle.loads(open(sys.argv[1], "rb").read())
+fit_trial = execution.fit_trial
+def told(trial, on_epoch):
+    print(trial.folder.key, flush=True)
+    return fit_trial(trial, on_epoch)
+execution.fit_trial = told
+execution.ensure(runs, home, execution.Resources(executor="local"))
+"""
+
+
+def launch(runs: list[Run], home: Home) -> subprocess.Popen:
+    """The same request in another process, which prints the key of each run that it fits."""
+    asked = home.root / "asked.pickle"
+    asked.write_bytes(pickle.dumps((runs, home)))
+    here = Path(execution.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(here)}
+    return subprocess.Popen([sys.executable, "-c", LAUNCH, asked], stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_two_launches_at_once_run_each_run_once(home, tiny_run):
+    runs = [tiny_run(seed=seed, epochs=2) for seed in range(3)]
+
+    launches = [launch(runs, home) for _ in range(2)]
+    told = [key for process in launches for key in process.communicate()[0].split()]
+
+    assert [process.returncode for process in launches] == [0, 0]
+    assert sorted(told) == sorted(folder_of(run, home).key for run in runs)
+    assert all(folder_of(run, home).status == "finished" for run in runs)
+
+
+@pytest.mark.slow
+def test_after_kill_9_of_the_driver_the_same_request_ends_as_if_undisturbed(fresh_home, tiny_run):
+    run = tiny_run(epochs=40)
+    run = replace(
+        run, method=replace(run.method, dropout=(0.2, 0.1, 0.3)), data=replace(run.data, turn=1.0, noise=0.01)
+    )
+    calm, home = fresh_home(), fresh_home()
+    ensure([run], calm, LOCAL)
+    folder = folder_of(run, home)
+
+    process = launch([run], home)
+    while len(folder.events()) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert folder.status == "started"
+    assert folder.last_checkpoint.exists()
+    reached = len(folder.events())
+    assert reached < 40
+
+    assert states(ensure([run], home, LOCAL)) == ["finished"]
+    assert [event["epoch"] for event in folder.events()] == list(range(40))
+    assert results([run], home) == results([run], calm)
+    assert folder.model.read_bytes() == folder_of(run, calm).model.read_bytes()
+
+
+# ---------------------------------------------------------------------------------------------- on Ray
+
+
+@pytest.mark.slow
+def test_trials_on_ray_give_what_the_local_executor_gives(fresh_home, tiny_run, diverging):
+    source = tiny_run(epochs=2)
+    runs = [source, tiny_run(epochs=2, seed=1), tiny_run(epochs=2, seed=2, init_from=source), tiny_run(Fourier())]
+    local, home = fresh_home(), fresh_home()
+    ensure([*runs, diverging], local, LOCAL)
+
+    cells = ensure([*runs, diverging], home, Resources(executor="ray", concurrent=2, cpus=2))
+
+    assert states(cells) == ["finished"] * 4 + ["failed"]
+    assert cells[-1].detail.startswith("Diverged")
+    assert results(runs, home) == results(runs, local)
+    assert states(ensure(runs, home, Resources(executor="ray", concurrent=2, cpus=2))) == ["cached"] * 4
+
+
+def kill_a_train_worker(folder: RunFolder, killed: list[int]) -> None:
+    """Wait for two epochs of a run, then kill -9 one of the training workers that descend from this process."""
+    while len(folder.events()) < 2:
+        time.sleep(0.02)
+    workers = [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in " ".join(p.cmdline())]
+    workers[-1].kill()
+    killed.append(len(folder.events()))
+
+
+@pytest.mark.slow
+def test_two_workers_survive_the_kill_9_of_one_and_report_divergence(fresh_home, tiny_run, diverging):
+    run = tiny_run(epochs=30, precision="float64")
+    local, home, killed = fresh_home(), fresh_home(), []
+    ensure([run], local, LOCAL)
+
+    killer = threading.Thread(target=kill_a_train_worker, args=(folder_of(run, home), killed))
+    killer.start()
+    cells = ensure([run, tiny_run(Random()), diverging], home, Resources(workers=2, cpus=2))
+    killer.join()
+
+    assert killed[0] < 30
+    assert states(cells) == ["finished", "finished", "failed"]
+    assert cells[-1].detail.startswith("Diverged")
+    ours, theirs = ([event["loss"] for event in folder_of(run, one).events()] for one in (home, local))
+    assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+    assert cells[0].folder.metrics() == pytest.approx(folder_of(run, local).metrics(), rel=1e-5, abs=1e-5)
+
+
+def test_more_workers_than_cpus_are_refused_with_the_remedy(home, tiny_run):
+    with pytest.raises(RunError, match=r"4 workers need as many CPUs, the cluster has 2.*--workers 2"):
+        ensure([tiny_run()], home, Resources(workers=4, cpus=2))
