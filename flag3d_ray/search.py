@@ -108,11 +108,18 @@ def _storage(home: Home) -> RDBStorage:
     return RDBStorage(f"sqlite:///{path}")
 
 
+class _Searcher(OptunaSearch):
+    """Ray's Optuna searcher without its pickle: the study is in the home's database, and Tune is never restored."""
+
+    def save(self, checkpoint_path: str) -> None:
+        Path(checkpoint_path).write_text("the study is in studies.db", encoding="utf-8")
+
+
 def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, stop_early: bool) -> None:
     def define(trial: Any) -> None:
         sweep.space(trial)
 
-    searcher = OptunaSearch(
+    searcher = _Searcher(
         define,
         metric=METRIC,
         mode="min",
