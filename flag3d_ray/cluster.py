@@ -1,24 +1,13 @@
 """Starting and leaving Ray: token authentication on, loopback only, no dashboard, no colourful logs."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import ray
+
 from flag3d_ray.errors import RunError
 from flag3d_ray.run import OBJECT_STORE_BYTES, Resources
-
-# Read by Ray when it is imported or when a process starts, hence set before the import below.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the launch; runs continue when asked again
-
-import ray
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from its last checkpoint. Typing the same command again is how everything resume
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 from flag3d_ray.board import Board, Watching
 from flag3d_ray.data.clips import captions
@@ -116,10 +117,14 @@ def _has_ended(board: Board, run: Run) -> bool:
 def _write_records(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
     for run in runs:
         folder = board.cells[run].folder
-        facts = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home)}
-        facts |= {"provenance": provenance(), "resources": describe(resources), "running": False}
-        facts |= {"captions": captions(clip_spec(run, home, "train"))}
-        folder.write_record(**({"status": "missing"} | folder.record() | facts))
+        folder.write_record(**({"status": "missing"} | folder.record() | facts(run, home, resources)))
+
+
+def facts(run: Run, home: Home, resources: Resources) -> dict[str, Any]:
+    """What a run's record says before it starts: the question, what it reads, and where it is answered."""
+    known = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home), "running": False}
+    known |= {"provenance": provenance(), "resources": describe(resources)}
+    return known | {"captions": captions(clip_spec(run, home, "train"))}
 
 
 def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ray import tune
+
 from flag3d_ray.cluster import cluster
 from flag3d_ray.errors import RunError
 from flag3d_ray.run import Resources
 from flag3d_ray.training.ray_train import fit_with_workers
 from flag3d_ray.training.trial import Trial, fit_trial
-
-# ruff: isort: split
-from ray import tune
 
 FitAll = Callable[[Sequence[Trial]], None]
 

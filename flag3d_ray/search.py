@@ -8,31 +8,31 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FixedTrial, TrialState
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
 
 from flag3d_ray.board import Board, Watching
 from flag3d_ray.cluster import cluster
 from flag3d_ray.evaluation.evaluate import evaluate
+from flag3d_ray.execution import facts
 from flag3d_ray.execution_ray import quiet_run_config
 from flag3d_ray.home import Home
-from flag3d_ray.identity import run_digests, run_key
+from flag3d_ray.identity import run_key
 from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.preparation import prepare_texts
 from flag3d_ray.progress import Watcher
-from flag3d_ray.provenance import provenance
-from flag3d_ray.run import Resources, Run, Sweep, describe, to_json
+from flag3d_ray.run import Resources, Run, Sweep
 from flag3d_ray.store import RunFolder
+from flag3d_ray.training.fit import OnEpoch
 from flag3d_ray.training.trial import Trial, fit_trial
-
-# ruff: isort: split
-from ray import tune
-from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search.optuna import OptunaSearch
 
 METRIC = "val_mae"
 
@@ -111,16 +111,22 @@ def _storage(home: Home) -> RDBStorage:
 class _Searcher(OptunaSearch):
     """Ray's Optuna searcher without its pickle: the study is in the home's database, and Tune is never restored."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for a restore that never happens, and a database connection cannot be pickled."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         Path(checkpoint_path).write_text("the study is in studies.db", encoding="utf-8")
 
 
-def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, stop_early: bool) -> None:
-    def define(trial: Any) -> None:
-        sweep.space(trial)
+def _suggest(sweep: Sweep, trial: Any) -> None:
+    """Optuna's define-by-run wants a function that returns nothing."""
+    sweep.space(trial)
 
+
+def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, stop_early: bool) -> None:
     searcher = _Searcher(
-        define,
+        partial(_suggest, sweep),
         metric=METRIC,
         mode="min",
         sampler=optuna.samplers.TPESampler(seed=sweep.seed, n_startup_trials=8),
@@ -151,24 +157,38 @@ def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing:
 def search_trial(config: dict[str, Any], sweep: Sweep, home: Home, resources: Resources) -> None:
     """A function trainable: rebuild the run from the suggested values; answer from the store or fit it here."""
     run = sweep.space(FixedTrial(config))
+    folder = _answered(run, home, resources, _report_epoch)
+    tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
+
+
+def _report_epoch(event: dict[str, Any]) -> None:
+    tune.report({METRIC: event["val_mae"], "epoch": event["epoch"] + 1})
+
+
+def _answered(run: Run, home: Home, resources: Resources, on_epoch: OnEpoch) -> RunFolder:
+    """The folder of a finished run, after the run that it starts from. Waits while another process leads it.
+
+    Raises:
+        RuntimeError: the run failed, now or earlier.
+    """
+    source = None if run.init_from is None else _answered(run.init_from, home, resources, _ignore)
     folder = home.store.folder(run_key(run, home))
     with Leases() as leases:
         while folder.status != "finished" and leases.acquire(folder.lease) is not None:
             time.sleep(1.0)
         if folder.status not in ("finished", "failed"):
-            _fit_and_evaluate(run, home, folder, resources)
+            folder.write_record(**facts(run, home, resources))
+            prepare_texts([run], home, resources.threads)
+            trial = Trial(run, home, folder, Holder.this_process(), resources, waits_for=source)
+            if fit_trial(trial, on_epoch) == "fitted":
+                evaluate(run, home, folder)
     if folder.status != "finished":
         raise RuntimeError(folder.record().get("reason", "the run did not finish"))
-    tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
+    return folder
 
 
-def _fit_and_evaluate(run: Run, home: Home, folder: RunFolder, resources: Resources) -> None:
-    facts = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home)}
-    folder.write_record(**facts, provenance=provenance(), resources=describe(resources))
-    prepare_texts([run], home)
-    trial = Trial(run, home, folder, Holder.this_process(), resources)
-    if fit_trial(trial, lambda event: tune.report({METRIC: event["val_mae"], "epoch": event["epoch"] + 1})) == "fitted":
-        evaluate(run, home, folder)
+def _ignore(event: dict[str, Any]) -> None:
+    """A run that others start from is not stopped early."""
 
 
 def best_validation(folder: RunFolder) -> float:

@@ -15,6 +15,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from jaxtyping import install_import_hook
 
+import flag3d_ray  # noqa: F401 (its environment must stand before a test module imports Ray)
+
 install_import_hook("flag3d_ray", "beartype.beartype")
 
 if TYPE_CHECKING:

@@ -4,11 +4,10 @@ import pytest
 
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
-from flag3d_ray.run import Resources, Sweep
+from flag3d_ray.run import Resources, Run, Sweep
 
 RESOURCES = Resources(concurrent=2, cpus=2)
-# Ray and Optuna warn of their own interfaces in one another.
-pytestmark = [pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +16,14 @@ def home(fresh_home) -> Home:
 
 
 @pytest.fixture(scope="module")
-def sweep(tiny_run):
-    """Two rates by two seeds; the space is a closure, so that it travels to the trials by value."""
-    run = tiny_run(epochs=2, max_clips_per_epoch=8)
+def source(tiny_run) -> Run:
+    return tiny_run(epochs=1, max_clips_per_epoch=8, seed=7)
+
+
+@pytest.fixture(scope="module")
+def sweep(tiny_run, source):
+    """Two rates by two seeds, all from one source; the space is a closure, so that it travels to the trials by value."""
+    run = tiny_run(epochs=2, max_clips_per_epoch=8, init_from=source)
 
     def space(trial):
         from dataclasses import replace
@@ -49,19 +53,21 @@ def written(home: Home) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_search_completes_its_trials_and_names_the_best_run(home, first):
+def test_a_search_completes_its_trials_and_names_the_best_run(home, source, first):
     from flag3d_ray.search import best_validation
 
     assert (first.completed, first.stopped_early) == (5, 0)
     assert first.parameters.keys() == {"rate", "seed"}
-    errors = {folder.key: best_validation(folder) for folder in home.store}
+    source_key = run_key(source, home)
+    errors = {folder.key: best_validation(folder) for folder in home.store if folder.key != source_key}
     assert first.value == min(errors.values())
     assert errors[run_key(first.best, home)] == first.value
     assert sum(first.importances.values()) == pytest.approx(1.0)
 
 
-def test_every_run_of_the_search_is_finished_in_the_store(home, first):
-    assert 1 <= len(list(home.store)) <= 4
+def test_every_run_of_the_search_and_the_one_they_start_from_is_finished_in_the_store(home, source, first):
+    assert 2 <= len(list(home.store)) <= 5
+    assert home.store.folder(run_key(source, home)).status == "finished"
     assert all(folder.status == "finished" for folder in home.store)
 
 

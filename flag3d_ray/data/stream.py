@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import ray.data
 import torch
 
 from flag3d_ray.data.clips import ClipSpec, open_clips
 from flag3d_ray.data.order import epoch_order, global_batches, worker_rows
 from flag3d_ray.run import Run
 from flag3d_ray.sample import Batch
-
-# ruff: isort: split
-import ray.data
 
 READ_CPUS = 0.25  # several reading tasks share a core with the workers
 TASK_BATCHES = 8  # global batches per reading task: the first is there soon, and the reading of a run is spread

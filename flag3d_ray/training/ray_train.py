@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import ray.train
 import torch
+from ray.train import DataConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train.torch import TorchTrainer, get_device
 from torch import nn
 
 from flag3d_ray.data.clips import ClipSpec, open_clips
@@ -19,11 +22,6 @@ from flag3d_ray.training.context import Streams
 from flag3d_ray.training.fit import LocalStreams, OnEpoch, Place, build, clip_spec, fit, fit_module
 from flag3d_ray.training.threads import set_threads
 from flag3d_ray.training.trial import Trial
-
-# ruff: isort: split
-import ray.train
-from ray.train import DataConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchTrainer, get_device, get_device
 
 DATA_CPUS = 0.5  # of one core, for the tasks that read and crop: without a share left for them a stream waits for ever
 ATTEMPTS = 4  # a lost worker costs one
