@@ -340,7 +340,7 @@ def test_two_workers_survive_the_kill_9_of_one_and_report_divergence(fresh_home,
     local, home, killed = fresh_home(), fresh_home(), []
     ensure([run], local, LOCAL)
 
-    killer = threading.Thread(target=kill_a_train_worker, args=(folder_of(run, home), killed))
+    killer = threading.Thread(target=kill_a_train_worker, args=(folder_of(run, home), killed), daemon=True)
     killer.start()
     cells = ensure([run, tiny_run(Random()), diverging], home, Resources(workers=2, cpus=2))
     killer.join()
