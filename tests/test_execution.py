@@ -1,6 +1,5 @@
 """`ensure`: finished runs are skipped, killed ones continue, failed ones stay failed, two launches share the work."""
 
-import contextlib
 import os
 import pickle
 import signal
@@ -29,8 +28,6 @@ from flag3d_ray.run import Resources, Run, Text
 from flag3d_ray.store import RunFolder
 
 LOCAL = Resources(executor="local")
-# Ray copies its own context with options that it deprecates itself.
-pytestmark = pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning")
 
 
 @pytest.fixture
@@ -302,57 +299,3 @@ def test_after_kill_9_of_the_driver_the_same_request_ends_as_if_undisturbed(fres
     assert [event["epoch"] for event in folder.events()] == list(range(40))
     assert results([run], home) == results([run], calm)
     assert folder.model.read_bytes() == folder_of(run, calm).model.read_bytes()
-
-
-# ---------------------------------------------------------------------------------------------- on Ray
-
-
-@pytest.mark.slow
-def test_trials_on_ray_give_what_the_local_executor_gives(fresh_home, tiny_run, diverging):
-    source = tiny_run(epochs=2)
-    runs = [source, tiny_run(epochs=2, seed=1), tiny_run(epochs=2, seed=2, init_from=source), tiny_run(Fourier())]
-    local, home = fresh_home(), fresh_home()
-    ensure([*runs, diverging], local, LOCAL)
-
-    cells = ensure([*runs, diverging], home, Resources(executor="ray", concurrent=2, cpus=2))
-
-    assert states(cells) == ["finished"] * 4 + ["failed"]
-    assert cells[-1].detail.startswith("Diverged")
-    assert results(runs, home) == results(runs, local)
-    assert states(ensure(runs, home, Resources(executor="ray", concurrent=2, cpus=2))) == ["cached"] * 4
-
-
-def kill_a_train_worker(folder: RunFolder, killed: list[int]) -> None:
-    """Wait for two epochs of a run, then kill -9 a training worker among the descendants of this process."""
-    while len(folder.events()) < 2:
-        time.sleep(0.02)
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # Ray's helpers come and go
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                process.kill()
-                killed.append(len(folder.events()))
-                return
-
-
-@pytest.mark.slow
-def test_two_workers_survive_the_kill_9_of_one_and_report_divergence(fresh_home, tiny_run, diverging):
-    run = tiny_run(epochs=30, precision="float64")
-    local, home, killed = fresh_home(), fresh_home(), []
-    ensure([run], local, LOCAL)
-
-    killer = threading.Thread(target=kill_a_train_worker, args=(folder_of(run, home), killed), daemon=True)
-    killer.start()
-    cells = ensure([run, tiny_run(Random()), diverging], home, Resources(workers=2, cpus=2))
-    killer.join()
-
-    assert killed[0] < 30
-    assert states(cells) == ["finished", "finished", "failed"]
-    assert cells[-1].detail.startswith("Diverged")
-    ours, theirs = ([event["loss"] for event in folder_of(run, one).events()] for one in (home, local))
-    assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
-    assert cells[0].folder.metrics() == pytest.approx(folder_of(run, local).metrics(), rel=1e-5, abs=1e-5)
-
-
-def test_more_workers_than_cpus_are_refused_with_the_remedy(home, tiny_run):
-    with pytest.raises(RunError, match=r"4 workers need as many CPUs, the cluster has 2.*--workers 2"):
-        ensure([tiny_run()], home, Resources(workers=4, cpus=2))
