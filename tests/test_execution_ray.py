@@ -1,10 +1,5 @@
 """Runs on Ray give what the local executor gives, also when a worker is killed."""
 
-import contextlib
-import threading
-import time
-
-import psutil
 import pytest
 
 from flag3d_ray.errors import RunError
@@ -12,7 +7,6 @@ from flag3d_ray.execution import ensure
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.methods.counting.fourier import Fourier
-from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.run import Resources, Run
 from flag3d_ray.store import RunFolder
 
@@ -51,37 +45,6 @@ def test_trials_on_ray_give_what_the_local_executor_gives(fresh_home, tiny_run, 
     assert cells[-1].detail.startswith("Diverged")
     assert results(runs, home) == results(runs, local)
     assert states(ensure(runs, home, Resources(executor="ray", concurrent=2, cpus=2))) == ["cached"] * 4
-
-
-def kill_a_train_worker(folder: RunFolder, killed: list[int]) -> None:
-    """Wait for two epochs of a run, then kill -9 a training worker among the descendants of this process."""
-    while len(folder.events()) < 2:
-        time.sleep(0.02)
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # Ray's helpers come and go
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                process.kill()
-                killed.append(len(folder.events()))
-                return
-
-
-@pytest.mark.slow
-def test_two_workers_survive_the_kill_9_of_one_and_report_divergence(fresh_home, tiny_run, diverging):
-    run = tiny_run(epochs=30, precision="float64")
-    local, home, killed = fresh_home(), fresh_home(), []
-    ensure([run], local, LOCAL)
-
-    killer = threading.Thread(target=kill_a_train_worker, args=(folder_of(run, home), killed), daemon=True)
-    killer.start()
-    cells = ensure([run, tiny_run(Random()), diverging], home, Resources(workers=2, cpus=2))
-    killer.join()
-
-    assert killed[0] < 30
-    assert states(cells) == ["finished", "finished", "failed"]
-    assert cells[-1].detail.startswith("Diverged")
-    ours, theirs = ([event["loss"] for event in folder_of(run, one).events()] for one in (home, local))
-    assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
-    assert cells[0].folder.metrics() == pytest.approx(folder_of(run, local).metrics(), rel=1e-5, abs=1e-5)
 
 
 def test_more_workers_than_cpus_are_refused_with_the_remedy(fresh_home, tiny_run):
