@@ -158,7 +158,7 @@ def terminal(scored: ScoredTable) -> Group:
     shared = {row_verdict(row) for row in scored.rows if row.state == "measured"}
     reasons: dict[str, list[str]] = {}
     grid = Grid(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    grid.add_column("Method", max_width=24)
+    grid.add_column("Method", min_width=10, max_width=24)
     for column in _columns(scored):
         grid.add_column(f"{column.label} {column.arrow}", justify="right", no_wrap=True)
     group = ""

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from flag3d_ray.commands.launch import Launch, interruptible, resources, summary
-from flag3d_ray.commands.options import ConcurrentOption, HomeOption, TrackOption
+from flag3d_ray.commands.options import ConcurrentOption, HomeOption, TrackOption, wide_console
 from flag3d_ray.commands.tables import print_found
 from flag3d_ray.home import Home
 from flag3d_ray.progress import Cell
@@ -30,7 +29,7 @@ def demo(
     from flag3d_ray.scoring import score
     from flag3d_ray.search import search
 
-    console, began = Console(), time.monotonic()
+    console, began = wide_console(), time.monotonic()
     launch = Launch(Home.at(home), resources("ray", 1, concurrent, "local"), console, track)
     declared = declarations.demo()
     ablation, table3 = declared.ablation(), declared.table()

@@ -1,9 +1,11 @@
 """Options that several verbs share."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from flag3d_ray.errors import RunError
 
@@ -31,6 +33,11 @@ AddressOption = Annotated[
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]
 TrackOption = Annotated[bool, typer.Option("--track/--no-track", help="Write the runs to MLflow while they go on.")]
+
+
+def wide_console() -> Console:
+    """The terminal as it is; 120 columns for a log or a pipe, where Rich would assume 80 and cut the tables."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from flag3d_ray.commands.options import (
     TrackOption,
     WorkersOption,
     parse_seeds,
+    wide_console,
 )
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
@@ -56,7 +57,7 @@ def table(
     from flag3d_ray.scoring import score
     from flag3d_ray.tables import Variant, load_table
 
-    console = Console()
+    console = wide_console()
     dataset = dataset or default_dataset(preset)
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
     declared = load_table(number, **options)
@@ -101,7 +102,7 @@ def train(
     from flag3d_ray.execution import require_finished
     from flag3d_ray.tables import load_table
 
-    console = Console()
+    console = wide_console()
     dataset = dataset or default_dataset(preset)
     rows = load_table(3, preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder).rows
     runs = {row.method: row.runs[0] for row in rows if row.runs}
@@ -142,7 +143,7 @@ def sweep(
     """
     from flag3d_ray.declarations import load_sweep
 
-    console = Console()
+    console = wide_console()
     dataset = dataset or default_dataset(preset)
     declared = load_sweep(name, preset=preset, dataset=dataset, trials=trials)
     launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track)
