@@ -1,4 +1,4 @@
-"""Runs on Ray give what the local executor gives, also when a worker is killed."""
+"""Runs on Ray give what the local executor gives."""
 
 import pytest
 
