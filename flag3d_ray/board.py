@@ -58,7 +58,7 @@ def _seen(cell: Cell) -> Cell:
     if cell.state == "following":
         return replace(cell, epoch=epoch, epochs=epochs, detail=f"led by {leader(folder.lease) or 'nobody any more'}")
     if status == "fitted":
-        return replace(cell, state="evaluating", epoch=epochs, epochs=epochs)
+        return replace(cell, state="fitted", epoch=epochs, epochs=epochs)
     if folder.record().get("running"):
         return replace(cell, state="running", epoch=epoch, epochs=epochs)
     return replace(cell, epoch=epoch, epochs=epochs)

@@ -50,7 +50,7 @@ def ensure(
             mine = _lead(waiting, board, leases)
             if mine:
                 _write_records(mine, board, home, resources)
-                prepare_texts(mine, home, resources.threads)
+                _prepare(mine, board, home, resources)
                 _run_all(mine, board, home, resources)
                 leases.release([board.cells[run].folder.lease for run in mine])
             else:
@@ -125,6 +125,15 @@ def facts(run: Run, home: Home, resources: Resources) -> dict[str, Any]:
     known = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home), "running": False}
     known |= {"provenance": provenance(), "resources": describe(resources)}
     return known | {"captions": captions(clip_spec(run, home, "train"))}
+
+
+def _prepare(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+    reading = [run for run in runs if run.data.text is not None]
+    for run in reading:
+        board.set(run, "preparing")
+    prepare_texts(reading, home, resources.threads)
+    for run in reading:
+        board.set(run, "waiting")
 
 
 def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:

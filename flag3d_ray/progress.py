@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 from flag3d_ray.run import Run
 from flag3d_ray.store import RunFolder
 
-State = Literal["waiting", "running", "evaluating", "finished", "cached", "following", "failed", "not run"]
+State = Literal["waiting", "preparing", "running", "fitted", "finished", "cached", "following", "failed", "not run"]
 ENDED: frozenset[State] = frozenset({"finished", "cached", "failed", "not run"})
 
 
@@ -15,6 +15,7 @@ ENDED: frozenset[State] = frozenset({"finished", "cached", "failed", "not run"})
 class Cell:
     """One run of a sweep or table, as the driver sees it now.
 
+    `preparing` runs wait for their captions to be encoded, `fitted` ones for their evaluation or its end.
     `epoch` of `epochs` is what the run's event log says; `detail` is the reason of a failure or who leads it.
     """
 

@@ -68,6 +68,11 @@ class Table:
         return tuple(dict.fromkeys(run for row in self.rows for run in row.runs))
 
     @property
+    def group(self) -> str:
+        """What its runs are grouped under in a tracker: `table03-tiny-synthetic`."""
+        return f"table{self.number:02d}-{self.preset}-{self.dataset}"
+
+    @property
     def incomparable(self) -> str:
         """Why measured and printed numbers may not be compared; empty where they may."""
         if self.dataset.startswith("synthetic"):

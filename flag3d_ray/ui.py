@@ -23,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 _START_SECONDS = 120.0  # 11 s on two idle cores
 _STOP_SECONDS = 10.0
 _COMPARED = 50  # runs in a link: browsers and MLflow's page stay usable
+_GROUPS = 5  # sweeps and tables that get a link
 _SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
@@ -75,18 +76,17 @@ def running_server(home: Home, port: int) -> Iterator[str]:
 
 
 def links(address: str) -> list[str]:
-    """Lines with the experiments' pages and a page that compares the runs of the newest sweep or table."""
+    """Lines with the experiments' pages, and for the newest sweeps and tables a page that compares their runs."""
     experiments = _ask(address, "experiments/search", {"max_results": 100}).get("experiments", [])
     ids = [item["experiment_id"] for item in experiments]
     lines = [
         f"{e['name']}: {address}/#/experiments/{e['experiment_id']}" for e in experiments if e["experiment_id"] != "0"
     ]
-    parents = _runs(address, ids, "tags.`flag3d.role` = 'parent'", 1)
-    if parents:
-        parent, name = parents[0]["info"], parents[0]["info"]["run_name"]
-        runs = _runs(address, ids, f"tags.`mlflow.parentRunId` = '{parent['run_id']}'", _COMPARED)
-        if runs:
-            lines.append(f"compare {name}: {compare_link(address, parent['experiment_id'], _ids(runs))}")
+    for parent in _runs(address, ids, "tags.`flag3d.role` = 'parent'", _GROUPS):
+        info = parent["info"]
+        children = f"tags.`mlflow.parentRunId` = '{info['run_id']}' AND tags.`flag3d.role` = 'run'"
+        if runs := _runs(address, ids, children, _COMPARED):
+            lines.append(f"compare {info['run_name']}: {compare_link(address, info['experiment_id'], _ids(runs))}")
     return lines or [f"no runs yet: {address}"]
 
 

@@ -22,5 +22,7 @@ if __name__ == "__main__":
     runs_at_a_time = int(sys.argv[1])
     resources = Resources(address="auto", concurrent=runs_at_a_time, cpus=runs_at_a_time)
     launch, table = Launch(Home.at(), resources, Console()), declarations.demo().table()
-    require_finished(launch.ensure([*declarations.demo().ablation().runs(), *table.runs()], "demo", "demo-ablation"))
+    ablation = declarations.demo().ablation()
+    require_finished(launch.ensure(ablation.runs(), "HL-RAC's language ablation", ablation.name))
+    require_finished(launch.ensure(table.runs(), "Table 3", table.group))
     print(render.markdown(score(table, launch.home)))

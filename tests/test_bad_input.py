@@ -60,7 +60,8 @@ def evil(tmp_path: Path) -> Iterator[bytes]:
 def reader(monkeypatch: pytest.MonkeyPatch, tiny_sample: Callable[[int], Sample]) -> list[Sample]:
     """What the reader `ui_prmd` finds, whatever the folder."""
     samples = [replace(tiny_sample(index), subject=f"S{4 + index // 2:02d}") for index in range(8)]
-    monkeypatch.setitem(catalogue.READERS, "ui_prmd", lambda root: iter(samples))
+    found = replace(catalogue.READERS["ui_prmd"], find=lambda root: samples, load=lambda sample: sample)
+    monkeypatch.setitem(catalogue.READERS, "ui_prmd", found)
     return samples
 
 
@@ -284,7 +285,7 @@ def test_a_pickle_in_place_of_a_recording_is_not_loaded(flag3d: Flag3d, tmp_path
     (recordings / "m01_s01_correct.npz").write_bytes(evil)
     said = flag3d("data", "ingest", "ui_prmd", recordings, "--home", tmp_path / "home")
     _refused(said, "m01_s01_correct.npz", "not an archive of plain arrays")
-    assert not (tmp_path / "home").exists()
+    assert all(size == -1 for size in _tree(tmp_path / "home").values())
 
 
 def _no_space(*_: object, **__: object) -> None:

@@ -61,7 +61,7 @@ def test_a_run_that_was_finished_before_is_cached_and_stays_so(folder: RunFolder
     assert board.open_runs() == []
 
 
-def test_a_run_goes_from_waiting_over_running_and_evaluating_to_finished(folder: RunFolder) -> None:
+def test_a_run_goes_from_waiting_over_running_and_fitted_to_finished(folder: RunFolder) -> None:
     board = Board.of({RUN: folder})
     folder.write_record(status="started", running=True)
     _epochs(folder, 2)
@@ -70,7 +70,7 @@ def test_a_run_goes_from_waiting_over_running_and_evaluating_to_finished(folder:
     folder.write_record(status="fitted", running=False)
     write_json(folder.model, {})
     board.refresh()
-    assert board.cells[RUN].state == "evaluating"
+    assert board.cells[RUN].state == "fitted"
     write_json(folder.metrics_path, {"mae": 0.0})
     board.refresh()
     assert (board.cells[RUN].state, board.cells[RUN].epoch) == ("finished", 5)

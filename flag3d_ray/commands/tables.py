@@ -66,7 +66,7 @@ def table(
     if run:
         with interruptible(console):
             name = f"Table {number}, preset {preset}, {dataset}"
-            cells = launch.ensure(declared.runs(), name, f"table{number:02d}-{preset}-{dataset}")
+            cells = launch.ensure(declared.runs(), name, declared.group)
             console.print(summary(cells))
     scored = score(declared, launch.home, variant=Variant(variant, rounded))
     console.print(render.terminal(scored))

@@ -1,35 +1,24 @@
 """The datasets that are known by name, one line each: synthetic recipes and readers of other people's files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from flag3d_ray.data import ui_prmd
-from flag3d_ray.data.ingest import Executor, Progress, write_dataset
-from flag3d_ray.data.manifest import Card, Manifest
-from flag3d_ray.data.splits import split_by_person, write_split
+from flag3d_ray.data.ingest import Executor, Progress, open_dataset, write_dataset
+from flag3d_ray.data.manifest import Manifest
+from flag3d_ray.data.reader import Reader
+from flag3d_ray.data.readers import ui_prmd
+from flag3d_ray.data.splits import write_split
 from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
-
-UI_PRMD_CARD = Card(
-    description="UI-PRMD (Vakanski et al. 2018), Vicon: rehabilitation movements of ten repetitions, correct or incorrect.",
-    limits="Healthy people; quality is one label per recording; no language comes with it, the captions are ours.",
-    licence="PDDL 1.0",
-    unit="m",
-    fps="50",
-    axes="right-handed, y up",
-    citation="Vakanski et al.: A Data Set of Human Body Movements for Physical Rehabilitation Exercises. Data 3(1):2, 2018",
-)
-# UI-PRMD's people 1 to 5 train (5 of them held out to select), 6 and 7 test.
-UI_PRMD_TEST = ("S06", "S07")
-UI_PRMD_VALID = ("S05",)
 
 SYNTHETIC = {
     "synthetic-demo": Synthetic(takes_per_action=6),
     "synthetic": Synthetic(takes_per_action=30),
 }
-READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {"ui_prmd": ui_prmd.read}
-CARDS = {"ui_prmd": UI_PRMD_CARD}
+READERS: dict[str, Reader] = {"ui_prmd": ui_prmd.READER}
 
 
 def make(
@@ -46,7 +35,15 @@ def make(
     return make_synthetic(folder, SYNTHETIC[name], executor=executor, progress=progress, force=force)
 
 
-def read_in(name: str, root: Path, folder: Path, *, force: bool = False) -> Manifest:
+def read_in(
+    name: str,
+    root: Path,
+    folder: Path,
+    *,
+    executor: Executor = "local",
+    progress: Progress | None = None,
+    force: bool = False,
+) -> Manifest:
     """Read somebody's copy of a dataset and write it as shards with its splits.
 
     Raises:
@@ -55,20 +52,28 @@ def read_in(name: str, root: Path, folder: Path, *, force: bool = False) -> Mani
     if name not in READERS:
         remedy = f"choose one of {', '.join(READERS)}"
         raise DataError(where=f"dataset {name!r}", rule="there is no reader for it", remedy=remedy)
-    samples = list(READERS[name](root))
-    people = sorted({sample.subject for sample in samples})
+    reader = READERS[name]
+    items = reader.find(root)
 
     def finish(hidden: Path) -> None:
-        write_split(hidden, split_by_person(people, test=UI_PRMD_TEST, valid=UI_PRMD_VALID))
+        for split in reader.splits(root, open_dataset(hidden).index):
+            write_split(hidden, split)
 
     return write_dataset(
         folder,
-        lambda indices: (samples[index] for index in indices),
-        len(samples),
-        card=CARDS[name],
+        partial(_load, reader, items),
+        len(items),
+        card=reader.card,
+        generator={"reader": name},
+        executor=executor,
+        progress=progress,
         finish=finish,
         force=force,
     )
+
+
+def _load(reader: Reader, items: Sequence[Any], indices: range) -> Iterator[Sample]:
+    return (reader.load(items[index]) for index in indices)
 
 
 def require(name: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Which sequences train, select and test: files `splits/NAME.json` in the dataset folder, drawn once and stored.
 
-A split lists values of one column (`action_id` or `subject`) per part. Random motions (`source="procedural"`) are on
+A split lists values of one column (`action_id`, `subject`, ...) per part. Random motions (`source="procedural"`) are on
 the training side of every split and nowhere else.
 """
 
@@ -20,6 +20,7 @@ from flag3d_ray.errors import DataError, Flag3dError
 from flag3d_ray.files import read_json, write_json
 
 Part = Literal["train", "valid", "test"]
+Column = Literal["action_id", "subject", "sample_id", "source", "view"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 
 # Table 5's columns; "multiple parts" has none, so no such activity is on the test side.
@@ -48,7 +49,7 @@ class Split:
     """
 
     name: str
-    by: Literal["action_id", "subject"]
+    by: Column
     rule: str
     seed: int
     train: tuple[str, ...]

@@ -18,6 +18,7 @@ from flag3d_ray.run import Run, parameters, run_from_json
 from flag3d_ray.store import RunFolder, Store
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+COUNTS = ("n", "dropped")  # of clips, no measures: MLflow's plots would open with one of them
 STOPPED = "stopped before its end; the same command continues it"
 _STATUS: dict[State, Status] = {"finished": "FINISHED", "cached": "FINISHED", "failed": "FAILED", "not run": "KILLED"}
 
@@ -133,8 +134,9 @@ def curve(events: Sequence[Mapping[str, Any]]) -> list[Point]:
 
 
 def final_metrics(folder: RunFolder) -> Point:
-    """The metrics of a finished run as `test/NAME`, dated by their file."""
-    numbers = {f"test/{metric_name(key)}": value for key, value in folder.metrics().items() if _is_number(value)}
+    """The metrics of a finished run as `test/NAME`, dated by their file, without the counts of clips."""
+    measured = {key: value for key, value in folder.metrics().items() if _is_number(value) and key not in COUNTS}
+    numbers = {f"test/{metric_name(key)}": value for key, value in measured.items()}
     return Point(0, milliseconds(folder.metrics_path), numbers)
 
 

@@ -1,4 +1,7 @@
-"""What MLflow holds of one sweep or table: a parent run, and a child run per run key, found by tags or else created."""
+"""What MLflow holds of one sweep or table: a parent run, and a child run per run key, found by tags or else created.
+
+The tag `flag3d.role` is `parent`, `run`, or `start` for what other runs of the group only start from.
+"""
 
 import json
 import tempfile
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flag3d_ray.lease import leader
 from flag3d_ray.progress import Cell
+from flag3d_ray.run import Run
 from flag3d_ray.store import RunFolder, Store
 from flag3d_ray.tracking.connect import Place, connect, find_experiment
 from flag3d_ray.tracking.content import (
@@ -39,6 +43,7 @@ class Session:
         self._client, self._experiment, self._group = client, experiment, group
         self._seen: dict[str, tuple] = {}
         self._children: dict[str, RemoteRun] = {}
+        self._starts: set[Run] = set()
         parents: list[RemoteRun] = []
         for run in self._search():
             key = run.tags.get("flag3d.key")
@@ -58,6 +63,7 @@ class Session:
     def write(self, cells: Sequence[Cell], *, closing: bool) -> None:
         """Write what changed. The first error is raised after the other cells were written."""
         errors: list[Exception] = []
+        self._starts |= {cell.run.init_from for cell in cells if cell.run.init_from is not None}
         for cell in filter(has_record, cells):
             files = (cell.folder.record_path, cell.folder.events_path, cell.folder.metrics_path)
             seen = (cell.state, cell.detail, closing, *(fingerprint(path) for path in files))
@@ -76,7 +82,8 @@ class Session:
         run = self._child(cell)
         run.log_parameters(run_parameters(cell.run))
         state = "finished" if cell.state == "cached" else cell.state
-        run.set_tags({"flag3d.state": state} | record_tags(cell.folder))
+        role = {"flag3d.role": "start" if cell.run in self._starts else "run"}
+        run.set_tags({"flag3d.state": state} | role | record_tags(cell.folder))
         self._log_inputs(run, cell)
         run.log_curve(curve(cell.folder.events()))
         if cell.state in ("finished", "cached"):
@@ -95,7 +102,7 @@ class Session:
     def _child(self, cell: Cell) -> RemoteRun:
         key = cell.folder.key
         if key not in self._children:
-            tags = {"flag3d.role": "run", "flag3d.key": key, "mlflow.parentRunId": self._parent.run_id}
+            tags = {"flag3d.key": key, "mlflow.parentRunId": self._parent.run_id}
             self._children[key] = self._create(tags, cell.run.label, span(cell.folder)[0])
         return self._children[key]
 

@@ -22,19 +22,22 @@ SUMMARY_SECONDS = 60.0
 _MARKS: dict[State, tuple[str, str]] = {
     "finished": ("■", "green"),
     "cached": ("■", "blue"),
-    "evaluating": ("◆", "yellow"),
+    "fitted": ("◆", "yellow"),
     "running": ("▶", "yellow"),
     "following": ("▷", "magenta"),
     "waiting": ("·", "dim"),
+    "preparing": ("◇", "dim"),
     "failed": ("✗", "red"),
     "not run": ("-", "dim"),
 }
+_SILENT: frozenset[State] = frozenset({"cached", "preparing", "waiting"})  # no line of their own in a log
 _ORDER: tuple[State, ...] = (
     "finished",
     "cached",
     "running",
-    "evaluating",
+    "fitted",
     "following",
+    "preparing",
     "waiting",
     "failed",
     "not run",
@@ -114,7 +117,7 @@ class LiveLines:
     def update(self, cells: Sequence[Cell]) -> None:
         """Print what changed since the last call."""
         for cell in cells:
-            if self._states.get(cell.run, "waiting") != cell.state and cell.state != "cached":
+            if self._states.get(cell.run, "waiting") != cell.state and cell.state not in _SILENT:
                 self._print(_sentence(cell))
             self._states[cell.run] = cell.state
         left = self._time_left.estimate(cells)
@@ -136,7 +139,7 @@ def block(title: str, cells: Sequence[Cell], seconds_left: float | None) -> Grou
     """What the terminal shows: lines in proportion to the runs that go on, not to all."""
     marks = Text.assemble(*(_MARKS[cell.state] for cell in cells), overflow="fold")
     parts: list[RenderableType] = [Text.assemble((title, "bold"), f"  {summary(cells, seconds_left)}"), marks]
-    running = [cell for cell in cells if cell.state in ("running", "evaluating", "following")]
+    running = [cell for cell in cells if cell.state in ("running", "following")]
     if running:
         grid = Table.grid(padding=(0, 2))
         for cell in running[:SHOWN]:

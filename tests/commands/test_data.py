@@ -1,6 +1,6 @@
 """`flag3d data`: make, ingest, check, gallery."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,8 @@ Flag3d = Callable[..., Any]
 def reader(monkeypatch: pytest.MonkeyPatch, tiny_sample: Callable[[int], Sample]) -> list[Sample]:
     """What the reader `ui_prmd` finds, whatever the folder: two sequences each of people S04 to S07."""
     samples = [replace(tiny_sample(index), subject=f"S{4 + index // 2:02d}") for index in range(8)]
-
-    def read(root: Path) -> Iterator[Sample]:
-        yield from samples
-
-    monkeypatch.setitem(catalogue.READERS, "ui_prmd", read)
+    found = replace(catalogue.READERS["ui_prmd"], find=lambda root: samples, load=lambda sample: sample)
+    monkeypatch.setitem(catalogue.READERS, "ui_prmd", found)
     return samples
 
 

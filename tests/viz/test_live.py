@@ -116,6 +116,13 @@ def test_the_block_shows_one_mark_per_run_and_the_epoch_of_running_ones():
     assert any(line.strip() == "random, seed 2: failed (loss is NaN)" for line in lines)
 
 
+def test_runs_that_wait_for_their_evaluation_do_not_push_running_ones_out_of_the_block():
+    lines = drawn([*(cell(i, "fitted", 10) for i in range(12)), cell(12, "running", 3)])
+    assert "1 running, 12 fitted" in lines[0]
+    assert sum("seed" in line for line in lines) == 1
+    assert any("seed 12" in line and "epoch 3 of 10" in line for line in lines)
+
+
 def test_the_block_says_who_leads_a_followed_run():
     lines = drawn([cell(0, "following", 2, detail="led by pid 7 on box")])
     assert any("epoch 2 of 10, following, led by pid 7 on box" in line for line in lines)
@@ -162,6 +169,11 @@ def test_a_log_gets_a_summary_once_a_minute():
 def test_a_log_counts_cached_runs_instead_of_listing_them():
     lines = lines_of([cell(i, "cached", 10) for i in range(18)])
     assert lines == ["demo: 18 of 18 done: 18 cached"] * 2
+
+
+def test_a_log_counts_runs_whose_captions_are_being_encoded():
+    lines = lines_of([cell(i, "preparing") for i in range(18)], [cell(i, "waiting") for i in range(18)])
+    assert lines == ["demo: 0 of 18 done: 18 preparing", "demo: 0 of 18 done: 18 waiting"]
 
 
 def test_a_log_gives_the_reason_of_a_failure():

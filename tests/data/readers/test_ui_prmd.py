@@ -8,7 +8,14 @@ import pytest
 
 from flag3d_ray.data import schema
 from flag3d_ray.data.marker_gaps import fill, gaps
-from flag3d_ray.data.ui_prmd import ANKLE_INWARD_M, KNEE_INWARD_M, MARKERS, joint_centres, read, read_recording
+from flag3d_ray.data.readers.ui_prmd import (
+    ANKLE_INWARD_M,
+    KNEE_INWARD_M,
+    MARKERS,
+    READER,
+    joint_centres,
+    read_recording,
+)
 from flag3d_ray.errors import DataError
 from flag3d_ray.skeleton import FLAG3D24
 
@@ -83,7 +90,7 @@ def test_a_recording_becomes_a_sample_that_the_schema_accepts(tmp_path):
 def test_every_repetition_has_the_verdict_of_its_recording(tmp_path):
     save(tmp_path, "m07_s01_incorrect.npz")
     save(tmp_path, "m07_s01_correct.npz")
-    correct, incorrect = read(tmp_path)
+    correct, incorrect = READER.read(tmp_path)
     assert correct.sample_id == "M007S01C"
     assert correct.keys_RS is not None
     assert incorrect.keys_RS is not None
@@ -153,7 +160,7 @@ def test_what_was_filled_is_logged(tmp_path, caplog):
     lost[20:30, MARKERS.index("STRN")] = 0
     save(tmp_path, markers=lost)
     with caplog.at_level("INFO"):
-        list(read(tmp_path))
+        list(READER.read(tmp_path))
     assert "m01_s02_correct.npz: 10 marker-frames filled (0.21%), longest gap 10 frames (STRN)" in caplog.text
 
 
@@ -209,7 +216,7 @@ def test_a_damaged_file_is_an_error_of_the_data(tmp_path, damage):
 
 def test_a_folder_without_recordings_says_what_is_looked_for(tmp_path):
     with pytest.raises(DataError, match="m01_s01_correct"):
-        list(read(tmp_path))
+        list(READER.read(tmp_path))
 
 
 @needs_recordings
@@ -245,7 +252,7 @@ def test_markers_hidden_for_two_seconds_of_a_deep_squat_are_recovered_within_thr
 
 @needs_recordings
 def test_all_hundred_and_ten_real_recordings_obey_the_schema():
-    samples = list(read(REAL))
+    samples = list(READER.read(REAL))
     for sample in samples:
         schema.check_sample(sample, sample.sample_id)
     assert len({sample.sample_id for sample in samples}) == 110

@@ -9,14 +9,18 @@ import logging
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float, Int
 
 from flag3d_ray.data import lexicon
+from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.marker_gaps import GapReport, fill
+from flag3d_ray.data.reader import Reader
+from flag3d_ray.data.splits import Split, split_by_person
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import FLAG3D24
@@ -36,20 +40,28 @@ ANKLE_INWARD_M = 0.042
 SHOULDER_DOWN_M = 0.05
 """From the marker on the acromion down the trunk to the joint."""
 
+TEST, VALID = ("S06", "S07"), ("S05",)
+CARD = Card(
+    description="UI-PRMD (Vakanski et al. 2018), Vicon: rehabilitation movements of ten repetitions, correct or incorrect.",
+    limits="Healthy people; quality is one label per recording; no language comes with it, the captions are ours.",
+    licence="PDDL 1.0",
+    unit="m",
+    fps="50",
+    axes="right-handed, y up",
+    citation="Vakanski et al.: A Data Set of Human Body Movements for Physical Rehabilitation Exercises. Data 3(1):2, 2018",
+)
+
 _FILE = re.compile(r"m(?P<movement>\d\d)_s(?P<subject>\d\d)_(?P<verdict>correct|incorrect)\.npz")
 _METRES = 1e-4
 _SHOULDER_MOVEMENTS = range(7, 11)  # 07 abduction, 08 extension, 09 internal-external rotation, 10 scaption
 _log = logging.getLogger(__name__)
 
 
-def read(root: Path) -> Iterator[Sample]:
-    """Every recording under `root`, by file name: layout flag3d24, metres, y up, where the subject stood and faced.
-
-    The key score of every repetition is 1 in a correct recording and 0 in an incorrect one: the dataset judges
-    recordings. What was filled is logged; `read_recording` returns it.
+def find(root: Path) -> Sequence[Path]:
+    """The recordings under `root`, by file name.
 
     Raises:
-        DataError: no recording lies there, or one breaks a rule.
+        DataError: there is none.
     """
     paths = sorted(path for path in root.glob("*.npz") if _FILE.fullmatch(path.name))
     if not paths:
@@ -58,11 +70,27 @@ def read(root: Path) -> Iterator[Sample]:
             rule="no file is named like m01_s01_correct.npz",
             remedy="point at the folder of UI-PRMD's recordings as .npz files, laid out as docs/data.md says",
         )
-    for path in paths:
-        sample, report = read_recording(path)
-        if report.filled:
-            _log.info("%s: %s", path.name, report)
-        yield sample
+    return paths
+
+
+def load(path: Path) -> Sample:
+    """One recording: layout flag3d24, metres, y up, where the subject stood and faced.
+
+    The key score of every repetition is 1 in a correct recording and 0 in an incorrect one: the dataset judges
+    recordings. What was filled is logged; `read_recording` returns it.
+
+    Raises:
+        DataError: the file's name, its arrays, their shapes, types or values break a rule.
+    """
+    sample, report = read_recording(path)
+    if report.filled:
+        _log.info("%s: %s", path.name, report)
+    return sample
+
+
+def splits(root: Path, index: pa.Table) -> Sequence[Split]:
+    """People 1 to 5 train (5 of them is held out to select), 6 and 7 test."""
+    return [split_by_person(index["subject"].to_pylist(), test=TEST, valid=VALID)]
 
 
 def read_recording(path: Path) -> tuple[Sample, GapReport]:
@@ -216,3 +244,6 @@ def _broken(path: Path, rule: str) -> DataError:
     return DataError(
         where=str(path), rule=rule, remedy="convert or copy this recording again, or move it out of the folder"
     )
+
+
+READER = Reader(card=CARD, layout=FLAG3D24.name, find=find, load=load, splits=splits)

@@ -1,0 +1,1 @@
+"""Other people's datasets, one file each, in the format their authors released; `catalogue.READERS` lists them by name."""
