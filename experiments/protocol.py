@@ -66,7 +66,9 @@ DEMO = Preset(
     text_encoder="minilm",
     network=SMALL,
     train=TrainSpec(epochs=2, batch=16, learning_rate=5e-4, max_clips_per_epoch=640, max_validation_clips=128),
-    warm_start=TrainSpec(epochs=6, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128),
+    warm_start=TrainSpec(
+        epochs=6, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128, keep="last"
+    ),
 )
 TINY = Preset(
     name="tiny",
@@ -75,7 +77,9 @@ TINY = Preset(
     text_encoder="minilm",
     network=SMALL,
     train=TrainSpec(epochs=3, batch=16, learning_rate=5e-4, max_clips_per_epoch=2048, max_validation_clips=128),
-    warm_start=TrainSpec(epochs=14, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128),
+    warm_start=TrainSpec(
+        epochs=20, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128, keep="last"
+    ),
 )
 PAPER = Preset(
     name="paper",

@@ -28,7 +28,7 @@ def train(run: Run, module: nn.Module, context: Context) -> Position:
     """Train to the last epoch, from the last checkpoint where there is one.
 
     The model file holds the weights of the epoch with the lowest validation MAE (paper formula, held-out actions of the
-    training side).
+    training side), or of the last one where the run says so.
 
     Raises:
         Diverged: the loss or a validation count is not finite.
@@ -47,7 +47,7 @@ def train(run: Run, module: nn.Module, context: Context) -> Position:
         error = validate(module, context, spec)
         position = _advance(position, epoch, error)
         if context.rank == 0:
-            if position.best_epoch == epoch:
+            if spec.keep == "last" or position.best_epoch == epoch:
                 save_tensors(context.journal.model, module.state_dict(), epoch=epoch)
             save_training(context.journal.last, module, optimiser, position)
             seconds = time.perf_counter() - began

@@ -158,6 +158,17 @@ def test_the_model_file_holds_the_best_epoch_by_validation(spec, tmp_path):
     assert abs(tensors["weight"].item() / 2 - 1) == pytest.approx(position.best, abs=1e-5)
 
 
+def test_the_model_file_of_a_run_that_keeps_the_last_epoch_holds_that_one(spec, tmp_path):
+    run = spec(epochs=6, learning_rate=3.0, recipe="released", keep="last")
+    world = Memory(run, tmp_path)
+    position = train(run, Slope(), Context(world, world))
+
+    tensors, facts = load_tensors(world.model)
+    assert position.best_epoch is not None
+    assert position.best_epoch < 5 == facts["epoch"]
+    assert abs(tensors["weight"].item() / 2 - 1) == pytest.approx(world.events[-1]["val_mae"], abs=1e-5)
+
+
 def test_the_loss_of_an_epoch_is_the_mean_over_its_clips_not_over_its_batches(spec, tmp_path):
     run = spec(epochs=1, batch=4, learning_rate=1e-12)
     world = Memory(run, tmp_path)
