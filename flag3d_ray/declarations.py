@@ -13,6 +13,11 @@ def demo() -> ModuleType:
     return importlib.import_module("experiments.demo")
 
 
+def statistics() -> ModuleType:
+    """Table 2's declarations: `printed_rows()`, `printed_beside(dataset)`."""
+    return importlib.import_module("experiments.table02_statistics")
+
+
 def load_sweep(name: str, **options: Any) -> Sweep:
     """A search declared in `experiments`, by its name; `options` as its `sweep` function takes them.
 

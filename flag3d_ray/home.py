@@ -28,6 +28,11 @@ class Home:
         return Store(self.root / "runs")
 
     @property
+    def data(self) -> Path:
+        """The folders of all datasets."""
+        return self.root / "data"
+
+    @property
     def text(self) -> Path:
         """Cached text embeddings."""
         return self.root / "text"
@@ -44,4 +49,4 @@ class Home:
 
     def dataset(self, name: str) -> Path:
         """The folder of a dataset."""
-        return self.root / "data" / name
+        return self.data / name

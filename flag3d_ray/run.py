@@ -99,11 +99,12 @@ class Run:
 
     @property
     def label(self) -> str:
-        """A short name for people: method, fusion, text, seed."""
+        """A short name for people: method, fusion, text, whether others start from it, seed."""
         text, fusion = self.data.text, getattr(self.method, "fusion", None)
         words = [self.method.name if fusion is None else f"{self.method.name}_{fusion}"]
         if self.method.language and text is not None:
             words += [text.encoder, f"level {text.caption_level}"]
+        words += ["warm start"] if self.train.keep == "last" else []
         return ", ".join([*words, f"seed {self.seed}"])
 
     def key(self, digests: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flag3d_ray.commands.data_splits import splits
 from flag3d_ray.commands.options import ExecutorOption, HomeOption
 from flag3d_ray.home import Home
 
@@ -90,6 +91,9 @@ def gallery(
     from flag3d_ray.data.synthetic.gallery import gallery as draw
 
     Console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
+
+
+data.command()(splits)
 
 
 def _describe(console: Console, folder: Path) -> None:

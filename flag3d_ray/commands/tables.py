@@ -22,12 +22,13 @@ from flag3d_ray.commands.options import (
     parse_seeds,
     wide_console,
 )
+from flag3d_ray.commands.statistics import statistics
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
 
 
 def table(
-    number: Annotated[int, typer.Argument(help="The paper's table: 3, 4 or 6.")],
+    number: Annotated[int, typer.Argument(help="The paper's table: 2, 3, 4 or 6.")],
     preset: PresetOption = "tiny",
     dataset: DatasetOption = "",
     seeds: SeedsOption = "0-2",
@@ -49,6 +50,8 @@ def table(
 ) -> None:
     """Run a table of the paper and print it: measured beside published. Typing it again continues it.
 
+    Table 2 trains nothing: it describes every dataset that is here, or the one of --dataset.
+
     Example: flag3d table 3 --preset tiny --seeds 0-2
     """
     if variant not in ("paper", "released"):
@@ -58,6 +61,9 @@ def table(
     from flag3d_ray.tables import Variant, load_table
 
     console = wide_console()
+    if number == 2:
+        statistics(Home.at(home), console, [dataset] if dataset else [])
+        return
     dataset = dataset or default_dataset(preset)
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
     declared = load_table(number, **options)

@@ -84,3 +84,22 @@ def test_a_table_with_failed_cells_ends_with_1(flag3d: Flag3d, home: Home, monke
 def test_the_preset_chooses_the_size_of_the_data() -> None:
     assert default_dataset("demo") == "synthetic-demo"
     assert {default_dataset(preset) for preset in ("tiny", "paper")} == {"synthetic"}
+
+
+def test_table_2_describes_the_datasets_at_hand_beside_the_printed_ones(flag3d, tmp_path, tiny_home):
+    home = tmp_path / "home"
+    (home / "data").mkdir(parents=True)
+    (home / "data" / "tiny").symlink_to(tiny_home.dataset("tiny"))
+    said = flag3d("table", 2, "--home", home)
+    assert said.code == 0
+    starts = [line.split()[:3] for line in said.out.splitlines()]
+    assert ["RepCountA", "paper", "30.67"] in starts
+    assert ["tiny", "12"] in [start[:2] for start in starts]
+    assert (home / "tables" / "table02_tiny.png").exists()
+    assert len((home / "tables" / "table02.csv").read_text().splitlines()) == 6
+
+
+def test_table_2_without_datasets_says_how_to_get_one(flag3d, tmp_path):
+    said = flag3d("table", 2, "--home", tmp_path)
+    assert said.code == 2
+    assert "flag3d data make synthetic" in said.err
