@@ -59,7 +59,7 @@ def table(
         dataset=dataset,
         preset=size.name,
         rows=tuple(rows),
-        notes=protocol.notes(size),
+        notes=protocol.notes(size, dataset),
     )
 
 

@@ -37,7 +37,7 @@ def table(
         preset=size.name,
         rows=rows,
         metrics=METRICS,
-        notes=protocol.notes(size),
+        notes=protocol.notes(size, dataset),
     )
 
 

@@ -34,5 +34,5 @@ def table(
         dataset=dataset,
         preset=size.name,
         rows=tuple(rows),
-        notes=protocol.notes(size),
+        notes=protocol.notes(size, dataset),
     )

@@ -215,7 +215,7 @@ def test_the_search_rounds_the_learning_rate_so_that_runs_can_be_shared():
 
 
 def test_a_search_with_the_presets_rate_meets_table_3s_run():
-    rate = protocol.TINY.train.learning_rate
+    rate = protocol.TINY.recipe.train.learning_rate
     point = Suggestions(fusion="multiplication", text_encoder="minilm", caption_level=1, learning_rate=rate)
     assert search_hlrac.space(point) in table03_counting.table().runs()
 
@@ -235,3 +235,10 @@ def test_a_preset_gives_hl_rac_and_transrac_the_same_network():
     for size in protocol.PRESETS.values():
         ours, theirs = (to_json(method) for method in (protocol.hl_rac(size, "addition"), protocol.transrac(size)))
         assert {name for name in ours if ours[name] != theirs.get(name)} == {"type", "fusion", "tokens"}
+
+
+def test_a_dataset_with_a_recipe_of_its_own_says_so_under_its_table():
+    (note,) = [note for note in table03_counting.table(dataset="ui_prmd").notes if "crops per sequence" in note]
+    learned = {run.data for run in table03_counting.table(dataset="ui_prmd").runs() if run.train != protocol.FITTED}
+    assert {f"{data.crops} crops" for data in learned} == {note.removeprefix("Training clips: ").split(" per")[0]}
+    assert not [note for note in table03_counting.table().notes if "crops per sequence" in note]
