@@ -41,9 +41,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
-            _sync(part)
+            flush(part)
             part.replace(path)
-            _sync(path.parent)
+            flush(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -71,7 +71,8 @@ def read_json(path: Path) -> Any:
         raise RunError(where=str(path), rule=f"not valid JSON: {error}", remedy="delete it and run again") from error
 
 
-def _sync(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make a file, or the entries of a folder, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

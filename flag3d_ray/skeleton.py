@@ -107,7 +107,10 @@ COCO17 = Layout(
     channels=2,
 )
 
-LAYOUTS = (FLAG3D24, SMPL24, NTU25, COCO17)
+COCO17_SCORED = Layout("coco17_scored", COCO17.joints, COCO17.parents, channels=3)
+"""COCO17 with the detector's score of each joint, in [0, 1], as third channel: what networks on detected poses read."""
+
+LAYOUTS = (FLAG3D24, SMPL24, NTU25, COCO17, COCO17_SCORED)
 
 
 def layout(name: str) -> Layout:

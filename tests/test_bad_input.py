@@ -299,21 +299,22 @@ def test_a_full_disk_while_a_dataset_is_written(
     with monkeypatch.context() as full:
         full.setattr(pq.ParquetWriter, "write_table", _no_space)
         _refused(flag3d(*words), str(tmp_path / "home"), "no space left", "same command again")
-    assert set(_tree(tmp_path / "home")) <= {"data"}
+    assert not (tmp_path / "home" / "data" / "ui_prmd").exists()
     assert flag3d(*words).code == 0
+    assert [path for path in _tree(tmp_path / "home") if ".part" in path] == []
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "predictions.parquet", "metrics.json", "record.json"])
 def test_a_full_disk_while_a_run_is_written(
     flag3d: Flag3d, home: Home, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    sync = files._sync
+    sync = files.flush
 
     def full_for_one_file(path: Path) -> None:
         _no_space() if name in path.name else sync(path)
 
     with monkeypatch.context() as full:
-        full.setattr(files, "_sync", full_for_one_file)
+        full.setattr(files, "flush", full_for_one_file)
         _refused(flag3d(*TRAIN, "--home", home.root), name, "no space left", "same command again")
     assert [path for path in _tree(home.root) if path.endswith(".part")] == []
     assert [path for path in _tree(home.root) if Path(path).name == name] == []

@@ -44,13 +44,13 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: P
     assert _everything(tmp_path) == {"a": b"old"}
 
 
-@pytest.mark.parametrize("step", ["_sync", "write"])
+@pytest.mark.parametrize("step", ["flush", "write"])
 def test_a_full_disk_is_named_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     write_bytes(tmp_path / "a", b"old")
-    if step == "_sync":
-        monkeypatch.setattr(files, "_sync", _no_space)
+    if step == "flush":
+        monkeypatch.setattr(files, "flush", _no_space)
     else:
         monkeypatch.setattr(Path, "write_bytes", _no_space)
     with pytest.raises(DiskFull) as caught:
@@ -75,8 +75,8 @@ def test_another_error_of_the_system_passes_through(tmp_path: Path) -> None:
 
 def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    sync, replace = files._sync, Path.replace
-    monkeypatch.setattr(files, "_sync", lambda path: (order.append(f"sync {path.is_dir()}"), sync(path)))
+    sync, replace = files.flush, Path.replace
+    monkeypatch.setattr(files, "flush", lambda path: (order.append(f"sync {path.is_dir()}"), sync(path)))
     monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("rename"), replace(self, target))[1])
     write_bytes(tmp_path / "a", b"new")
     assert order == ["sync False", "rename", "sync True"]

@@ -47,18 +47,22 @@ def ingest(
     name: Annotated[str, typer.Argument(help="The reader: ui_prmd.")],
     root: Annotated[Path, typer.Argument(help="Your copy of the dataset.")],
     force: ForceOption = False,
+    executor: ExecutorOption = "local",
     home: HomeOption = None,
 ) -> None:
     """Read a dataset in its released format, convert and check it, and write it as shards.
 
+    With --executor ray the recordings are read on all cores. Killed or interrupted, the same command goes on where it was.
+
     Example: flag3d data ingest ui_prmd ~/data/ui_prmd
     """
-    from flag3d_ray.commands.launch import interruptible
-    from flag3d_ray.data.catalogue import read_in
+    from flag3d_ray.commands.launch import interruptible, resources, writing
+    from flag3d_ray.data.catalogue import read_in, require_reader
 
     console, place = Console(), Home.at(home)
-    with interruptible(console), console.status(f"reading {root}"):
-        read_in(name, root, place.dataset(name), force=force)
+    require_reader(name)
+    with interruptible(console), writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options:
+        read_in(name, root, place.dataset(name), force=force, **options)
     _describe(console, place.dataset(name))
 
 

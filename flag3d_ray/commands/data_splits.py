@@ -44,7 +44,7 @@ def draw_split(folder: Path, kind: str, seed: int) -> Path:
     """
     from dataclasses import replace
 
-    from flag3d_ray.data.ingest import open_dataset
+    from flag3d_ray.data.dataset import open_dataset
     from flag3d_ray.data.splits import split_by_action, split_by_person, write_split
 
     if kind not in DRAWN:
@@ -72,7 +72,7 @@ def table_of(folder: Path, *, full: bool = False) -> Table:
     Raises:
         DataError: a split is damaged, or leaves out or invents what the dataset has.
     """
-    from flag3d_ray.data.ingest import open_dataset
+    from flag3d_ray.data.dataset import open_dataset
     from flag3d_ray.data.splits import PARTS, load_split, split_indices
 
     opened = open_dataset(folder)

@@ -1,9 +1,10 @@
 """What every launching verb does: data in place, runs ensured under a live view and the MLflow view, failures named."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -72,17 +73,20 @@ def make_dataset(name: str, home: Home, resources: Resources, console: Console, 
     """Generate a synthetic dataset under a progress bar, in shards on Ray unless the executor is local."""
     from flag3d_ray.data.catalogue import make
 
+    with writing(f"making {name}", resources, console) as options:
+        make(name, home.dataset(name), force=force, **options)
+
+
+@contextmanager
+def writing(title: str, resources: Resources, console: Console) -> Iterator[dict[str, Any]]:
+    """A progress bar, and a cluster where the executor is Ray; gives the options `executor` and `progress` of a writer."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    on_ray = resources.executor == "ray"
     with Progress(*columns, console=console) as bar, cluster_or_not(resources):
-        task = bar.add_task(f"making {name}", total=None)
-        make(
-            name,
-            home.dataset(name),
-            executor="ray" if on_ray else "local",
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            force=force,
-        )
+        task = bar.add_task(title, total=None)
+        yield {
+            "executor": "ray" if resources.executor == "ray" else "local",
+            "progress": lambda done, total: bar.update(task, completed=done, total=total),
+        }
 
 
 def cluster_or_not(resources: Resources):

@@ -29,7 +29,7 @@ def statistics(home: Home, console: Console, names: Sequence[str] = ()) -> None:
         DataError: there is no dataset, or a named one is not there.
     """
     from flag3d_ray.data.catalogue import require
-    from flag3d_ray.data.ingest import open_dataset
+    from flag3d_ray.data.dataset import open_dataset
     from flag3d_ray.data.summary import summarise
     from flag3d_ray.declarations import statistics as declared
     from flag3d_ray.files import write_bytes

@@ -5,18 +5,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flag3d_ray.data.ingest import Executor, Progress, open_dataset, write_dataset
+from flag3d_ray.data.dataset import open_dataset
+from flag3d_ray.data.ingest import Executor, Progress, write_dataset
 from flag3d_ray.data.manifest import Manifest
 from flag3d_ray.data.reader import Reader
 from flag3d_ray.data.readers import ui_prmd
 from flag3d_ray.data.splits import write_split
 from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic
+from flag3d_ray.data.workplace import tree_state, work_digest
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
 
 SYNTHETIC = {
     "synthetic-demo": Synthetic(takes_per_action=6),
     "synthetic": Synthetic(takes_per_action=30),
+    # As many sequences as FLAG3D++ has, lab, rendered and natural together, each as one clip: 6.6 GB.
+    "synthetic-clips": Synthetic(takes_per_action=3000, frames=128),
 }
 READERS: dict[str, Reader] = {"ui_prmd": ui_prmd.READER}
 
@@ -49,10 +53,7 @@ def read_in(
     Raises:
         DataError: no reader has that name, or a file of the copy breaks a rule; nothing is written then.
     """
-    if name not in READERS:
-        remedy = f"choose one of {', '.join(READERS)}"
-        raise DataError(where=f"dataset {name!r}", rule="there is no reader for it", remedy=remedy)
-    reader = READERS[name]
+    reader = require_reader(name)
     items = reader.find(root)
 
     def finish(hidden: Path) -> None:
@@ -65,11 +66,24 @@ def read_in(
         len(items),
         card=reader.card,
         generator={"reader": name},
+        work=work_digest({"items": repr(items), "files": tree_state(root)}, reader.load.__module__),
         executor=executor,
         progress=progress,
         finish=finish,
         force=force,
     )
+
+
+def require_reader(name: str) -> Reader:
+    """The reader of that name.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name not in READERS:
+        remedy = f"choose one of {', '.join(READERS)}"
+        raise DataError(where=f"dataset {name!r}", rule="there is no reader for it", remedy=remedy)
+    return READERS[name]
 
 
 def _load(reader: Reader, items: Sequence[Any], indices: range) -> Iterator[Sample]:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32, Int
 
 from flag3d_ray.data.crops import Crop, draw_crop, resample_indices
-from flag3d_ray.data.ingest import Dataset, open_dataset
+from flag3d_ray.data.dataset import Dataset, open_dataset
 from flag3d_ray.data.labels import density_batch
 from flag3d_ray.data.splits import split_indices
 from flag3d_ray.data.text import EmbeddingTable, encoder
@@ -49,7 +49,6 @@ class Clips:
         self.dataset: Dataset = open_dataset(spec.folder)
         self._sequences = split_indices(self.dataset, spec.data.split, spec.part)
         self._texts = embedding_table(spec) if spec.data.text is not None else None
-        self._crops: dict[int, Crop] = {}
 
     def __len__(self) -> int:
         return len(self._sequences) * self.spec.copies
@@ -105,13 +104,10 @@ class Clips:
         return f"{sample_id}#{clip % self.spec.copies}"
 
     def _crop(self, clip: int, sample: Sample) -> Crop:
-        if clip not in self._crops:
-            reps_R2, frames = sample.reps_R2, sample.frames
-            if self.spec.copies == 1:
-                self._crops[clip] = Crop(0, frames, reps_R2)
-            else:
-                self._crops[clip] = draw_crop(sample.sample_id, clip % self.spec.copies, reps_R2, frames)
-        return self._crops[clip]
+        """Drawn again each time: 20 microseconds, where keeping them would take 50 MB per process at 180,000 clips."""
+        if self.spec.copies == 1:
+            return Crop(0, sample.frames, sample.reps_R2)
+        return draw_crop(sample.sample_id, clip % self.spec.copies, sample.reps_R2, sample.frames)
 
     def _augmented(
         self, joints_BTVC: Float32[np.ndarray, "B T V C"], clips: Int[np.ndarray, " B"], seed: int, epoch: int

@@ -19,10 +19,17 @@ def epoch_order(clips: int, seed: int, epoch: int, limit: int = 0) -> Rows:
 
 
 def global_batches(order: Rows, batch: int) -> Iterator[Rows]:
-    """Consecutive global batches. A remainder under a quarter batch joins the last one: BatchNorm over a few clips is noise."""
-    steps = steps_per_epoch(len(order), batch)
-    for step in range(steps):
-        yield order[step * batch : None if step == steps - 1 else (step + 1) * batch]
+    """All global batches of an epoch, in order."""
+    return (global_batch(order, batch, step) for step in range(steps_per_epoch(len(order), batch)))
+
+
+def global_batch(order: Rows, batch: int, step: int) -> Rows:
+    """Global batch `step` of an epoch.
+
+    A remainder under a quarter batch joins the last one: BatchNorm over a few clips is noise.
+    """
+    last = step == steps_per_epoch(len(order), batch) - 1
+    return order[step * batch : None if last else (step + 1) * batch]
 
 
 def worker_rows(rows: Rows, rank: int, world: int) -> Rows:

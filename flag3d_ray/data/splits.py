@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Int
 
-from flag3d_ray.data.ingest import Dataset
+from flag3d_ray.data.dataset import Dataset
 from flag3d_ray.errors import DataError, Flag3dError
 from flag3d_ray.files import read_json, write_json
 
@@ -213,18 +215,22 @@ def split_indices(dataset: Dataset, name: str, part: Part) -> Int[np.ndarray, " 
         DataError: see `load_split`; also a sequence whose activity or person stands in no part.
     """
     split = load_split(dataset.folder, name)
-    procedural_N = np.asarray(dataset.index["source"].to_pylist(), dtype=str) == "procedural"
-    values_N = np.asarray(dataset.index[split.by].to_pylist(), dtype=str)
-    listed_N = np.isin(values_N, split.train + split.valid + split.test) | procedural_N
+    procedural_N = _among(dataset.index["source"], ("procedural",))
+    listed_N = _among(dataset.index[split.by], split.train + split.valid + split.test) | procedural_N
     if not listed_N.all():
-        stray = sorted(set(values_N[~listed_N]))
+        stray = sorted(set(dataset.index[split.by].filter(pa.array(~listed_N)).to_pylist()))
         raise DataError(
             where=f"split {name!r} of {dataset.folder}",
             rule=f"{split.by} {', '.join(stray[:5])} stands in no part",
             remedy="draw the split again (`flag3d data splits`)",
         )
-    inside_N = np.isin(values_N, split.values(part)) & ~procedural_N
+    inside_N = _among(dataset.index[split.by], split.values(part)) & ~procedural_N
     return np.flatnonzero(inside_N | procedural_N if part == "train" else inside_N)
+
+
+def _among(column_N: pa.ChunkedArray, values: Sequence[str]) -> Bool[np.ndarray, " n"]:
+    found = pc.is_in(column_N, value_set=pa.array(values, pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
+    return found.to_numpy()
 
 
 def _path(folder: Path, name: str) -> Path:

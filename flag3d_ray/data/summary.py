@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from flag3d_ray.data.ingest import Dataset
+from flag3d_ray.data.dataset import Dataset
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flag3d_ray.commands.data_splits import draw_split, table_of
-from flag3d_ray.data.ingest import open_dataset
+from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.splits import load_split, split_indices
 from flag3d_ray.errors import DataError
 from flag3d_ray.home import Home

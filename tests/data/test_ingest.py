@@ -9,10 +9,12 @@ import pytest
 from filelock import FileLock
 
 from flag3d_ray.data import ingest
-from flag3d_ray.data.ingest import open_dataset, write_dataset
+from flag3d_ray.data.dataset import open_dataset
+from flag3d_ray.data.ingest import write_dataset
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.synthetic.procedural import procedural_sample
 from flag3d_ray.errors import DataError
+from flag3d_ray.files import DiskFull
 
 CARD = Card(description="random motions", limits="no activity", licence="none", unit="m", fps="30", axes="y up")
 
@@ -58,6 +60,7 @@ def test_the_digest_does_not_depend_on_the_shards(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning")  # Ray copies its context with options it deprecates
 def test_ray_writes_the_same_bytes(tmp_path):
     ray = pytest.importorskip("ray")
     ray.init(address="local", num_cpus=2, object_store_memory=80 << 20, include_dashboard=False, log_to_driver=False)
@@ -104,7 +107,7 @@ def test_the_cache_stays_within_its_bytes(tmp_path, monkeypatch):
     for row in range(7):
         dataset.sample(row)
     assert dataset._cached_bytes <= 2 * largest
-    assert dataset._cached_bytes == sum(size for _, size in dataset._cache.values())
+    assert dataset._cached_bytes == sum(group.table.nbytes for group in dataset._cache.values())
     assert np.array_equal(first.joints_MTVC, procedural_sample(0, 0).joints_MTVC)
 
 
@@ -126,7 +129,7 @@ def test_an_interrupted_write_leaves_nothing_and_keeps_what_was_there(tmp_path, 
         yield procedural_sample(0, indices[0])
         raise error
 
-    expected = DataError if isinstance(error, OSError) else type(error)
+    expected = DiskFull if isinstance(error, OSError) else type(error)
     for name in ("data", "new"):
         with pytest.raises(expected):
             write_dataset(tmp_path / name, failing, 4, card=CARD, force=True)
@@ -139,6 +142,66 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     (tmp_path / ".data.abc.part" / "shard-00000.parquet").write_bytes(b"half")
     _write(tmp_path / "data")
     assert _left_behind(tmp_path) == ["data"]
+
+
+class Interrupting:
+    """Makes samples until a number of them is made, then is interrupted as by Ctrl-C, once."""
+
+    def __init__(self, after: int) -> None:
+        self.left, self.made = after, []
+
+    def __call__(self, indices):
+        for index in indices:
+            if self.left == 0:
+                self.left = -1
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.made.append(index)
+            yield procedural_sample(0, index)
+
+
+def test_an_interrupted_write_goes_on_where_it_was(tmp_path):
+    make, seen = Interrupting(after=5), []
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path / "data", make, 7, card=CARD, shard_rows=2, work="w")
+    assert not (tmp_path / "data").exists()
+    make.made.clear()
+    manifest = write_dataset(
+        tmp_path / "data", make, 7, card=CARD, shard_rows=2, work="w", progress=lambda *done: seen.append(done)
+    )
+    assert make.made == [4, 5, 6]
+    assert seen == [(4, 7), (6, 7), (7, 7)]
+    undisturbed = _write(tmp_path / "undisturbed", shard_rows=2)
+    assert (manifest.digest, manifest.shards) == (undisturbed.digest, undisturbed.shards)
+    assert _left_behind(tmp_path) == ["data", "undisturbed"]
+
+
+def test_other_work_under_the_same_name_starts_anew(tmp_path):
+    make = Interrupting(after=5)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path / "data", make, 7, card=CARD, shard_rows=2, work="one")
+    make.made.clear()
+    write_dataset(tmp_path / "data", make, 7, card=CARD, shard_rows=2, work="other")
+    assert make.made == list(range(7))
+    assert _left_behind(tmp_path) == ["data"]
+
+
+def test_bad_data_leave_nothing_to_go_on_with(tmp_path):
+    with pytest.raises(DataError, match="empty"):
+        write_dataset(tmp_path / "data", _broken_third, 4, card=CARD, shard_rows=1, work="w")
+    assert _left_behind(tmp_path) == []
+
+
+def test_a_range_of_many_bytes_becomes_several_shards_with_the_rows_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(
+        ingest, "SHARD_BYTES", 1 + 2 * min(procedural_sample(0, row).joints_MTVC.nbytes for row in range(7))
+    )
+    manifest = _write(tmp_path / "data", shard_rows=5)
+    files = [shard.file for shard in manifest.shards]
+    assert files[:2] == ["shard-00000.parquet", "shard-00000-01.parquet"]
+    assert [sample.sample_id for sample in open_dataset(tmp_path / "data")] == [f"P{row:06d}" for row in range(7)]
+    assert sum(shard.rows for shard in manifest.shards) == 7
 
 
 def test_two_processes_do_not_write_the_same_dataset(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from flag3d_ray.data import lexicon
-from flag3d_ray.data.ingest import open_dataset, write_dataset
+from flag3d_ray.data.dataset import open_dataset
+from flag3d_ray.data.ingest import write_dataset
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.splits import (
     COLUMNS,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flag3d_ray.data.ingest import open_dataset
+from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.summary import Spread, summarise
 
 

@@ -1,7 +1,7 @@
 """The synthetic dataset: sixty activities with captions, standards and graded flaws, and random motions beside them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -10,13 +10,15 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from flag3d_ray.data import lexicon
-from flag3d_ray.data.ingest import Executor, Progress, write_dataset
+from flag3d_ray.data.crops import resample_indices
+from flag3d_ray.data.ingest import RANGE_ROWS, Executor, Progress, write_dataset
 from flag3d_ray.data.manifest import Card, Manifest
 from flag3d_ray.data.splits import split_by_action, split_by_person, split_from_procedural, write_split
 from flag3d_ray.data.synthetic.flaws import RepFlaws
 from flag3d_ray.data.synthetic.motion import ACTIVITIES, SUBJECTS, animate
 from flag3d_ray.data.synthetic.procedural import procedural_sample
 from flag3d_ray.data.synthetic.timing import Tempo, draw_timeline, plan_lengths
+from flag3d_ray.data.workplace import work_digest
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import FLAG3D24
@@ -24,6 +26,7 @@ from flag3d_ray.skeleton import FLAG3D24
 # Raised whenever the same parameters give other samples.
 GENERATOR = 1
 _STREAM, _LENGTHS, _PERSON = 0x5A3E, 0x1E46, 0x9E50
+CLIPS_PER_SHARD = 2048  # 72 MiB at 128 frames, a quarter of a minute's work
 _FAULT_RATE = 0.25
 _FAINTEST = 0.3
 
@@ -55,6 +58,7 @@ class Synthetic:
         takes_per_action: sequences per activity; 30 gives the paper's 1800, three by each of ten people.
         subjects: people who take turns, 3 to 10.
         procedural: random motions after the activities' sequences.
+        frames: length to which every sequence is resampled; 0 keeps them at 30 frames per second.
 
     Raises:
         DataError: a number is out of its range.
@@ -64,6 +68,7 @@ class Synthetic:
     subjects: int = 10
     seed: int = 0
     procedural: int = 0
+    frames: int = 0
 
     def __post_init__(self) -> None:
         if self.takes_per_action < 0 or self.procedural < 0 or not len(self):
@@ -88,6 +93,34 @@ def synthetic_sample(spec: Synthetic, index: int) -> Sample:
     """
     if not 0 <= index < len(spec):
         raise IndexError(f"sequence {index} of {len(spec)}")
+    sample = _sequence(spec, index)
+    return resampled(sample, spec.frames) if spec.frames else sample
+
+
+def resampled(sample: Sample, frames: int) -> Sample:
+    """The sequence in `frames` frames (Section 5.1's interval sampling), its repetitions with it; none becomes empty.
+
+    Raises:
+        DataError: more repetitions than frames.
+    """
+    if sample.count > frames:
+        rule = f"{sample.count} repetitions do not fit {frames} frames"
+        raise DataError(where=sample.sample_id, rule=rule, remedy="ask for more frames")
+    joints_MTVC = sample.joints_MTVC[:, resample_indices(sample.frames, frames)]
+    reps_R2 = np.round(sample.reps_R2 * (frames / sample.frames)).astype(np.int32)
+    for number in range(sample.count):
+        before = reps_R2[number - 1, 1] if number else 0
+        reps_R2[number, 0] = max(reps_R2[number, 0], before)
+        reps_R2[number, 1] = max(reps_R2[number, 1], reps_R2[number, 0] + 1)
+    for number in reversed(range(sample.count)):
+        after = reps_R2[number + 1, 0] if number + 1 < sample.count else frames
+        reps_R2[number, 1] = min(reps_R2[number, 1], after)
+        reps_R2[number, 0] = min(reps_R2[number, 0], reps_R2[number, 1] - 1)
+    fps = sample.fps * frames / sample.frames
+    return replace(sample, joints_MTVC=joints_MTVC, reps_R2=reps_R2, fps=fps)
+
+
+def _sequence(spec: Synthetic, index: int) -> Sample:
     if index >= spec.activities:
         return procedural_sample(spec.seed, index - spec.activities)
     rng = np.random.default_rng((spec.seed, index, _STREAM))
@@ -168,13 +201,16 @@ def make_synthetic(
     Raises:
         DataError: see `write_dataset`.
     """
+    parameters = {"generator": GENERATOR, **asdict(spec)}
     return write_dataset(
         folder,
         partial(_samples, spec),
         len(spec),
         card=CARD,
-        generator={"generator": GENERATOR, **asdict(spec)},
+        generator=parameters,
+        work=work_digest(parameters, __name__),
         executor=executor,
+        shard_rows=CLIPS_PER_SHARD if spec.frames else RANGE_ROWS,
         progress=progress,
         finish=partial(_write_splits, spec),
         force=force,

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from flag3d_ray.data import lexicon
-from flag3d_ray.data.ingest import open_dataset
+from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.manifest import check
 from flag3d_ray.data.schema import check_sample, content_hash
 from flag3d_ray.data.splits import PARTS, split_indices
 from flag3d_ray.data.synthetic import generate
-from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic, synthetic_sample
+from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic, resampled, synthetic_sample
 from flag3d_ray.errors import DataError
 
 SMALL = Synthetic(takes_per_action=1, procedural=5)
@@ -119,3 +119,32 @@ def test_a_spec_out_of_range_is_refused(values):
 def test_an_index_out_of_range_is_refused():
     with pytest.raises(IndexError):
         synthetic_sample(SMALL, 65)
+
+
+@pytest.mark.parametrize("index", [0, 17, 42, 59, 63])
+def test_a_resampled_sequence_has_the_asked_length_and_keeps_its_repetitions(index):
+    whole = synthetic_sample(SMALL, index)
+    clip = resampled(whole, 128)
+    check_sample(clip, "clip")
+    assert clip.frames == 128
+    assert clip.count == whole.count
+    assert clip.frames / clip.fps == pytest.approx(whole.frames / whole.fps)
+    assert np.array_equal(clip.joints_MTVC[:, -1], whole.joints_MTVC[:, -1])
+    seconds = np.abs(clip.reps_R2 / clip.fps - whole.reps_R2 / whole.fps)
+    assert seconds.max() <= 1.5 / clip.fps
+
+
+def test_repetitions_as_many_as_frames_become_one_frame_each():
+    whole = synthetic_sample(SMALL, 0)
+    bounds = np.arange(whole.count + 1)
+    crowded = replace(whole, reps_R2=np.stack([bounds[:-1], bounds[1:]], axis=1).astype(np.int32))
+    clip = resampled(crowded, whole.count)
+    check_sample(clip, "clip")
+    assert clip.reps_R2.tolist() == [[number, number + 1] for number in range(whole.count)]
+    with pytest.raises(DataError, match="do not fit"):
+        resampled(crowded, whole.count - 1)
+
+
+def test_a_spec_with_frames_gives_clips_of_that_length():
+    clips = replace(SMALL, frames=64)
+    assert {synthetic_sample(clips, index).frames for index in (0, 30, 62)} == {64}
