@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flag3d_ray.commands.data_convert import convert, template
 from flag3d_ray.commands.data_splits import splits
 from flag3d_ray.commands.options import ExecutorOption, HomeOption
 from flag3d_ray.home import Home
@@ -44,8 +45,11 @@ def make(
 
 @data.command()
 def ingest(
-    name: Annotated[str, typer.Argument(help="The reader: ui_prmd.")],
+    reader: Annotated[str, typer.Argument(help="The reader, as ui_prmd, ntu60 or open; flag3d data readers lists them.")],
     root: Annotated[Path, typer.Argument(help="Your copy of the dataset.")],
+    name: Annotated[
+        str, typer.Option("--name", help="What to call the dataset here.", show_default="the reader's name")
+    ] = "",
     force: ForceOption = False,
     executor: ExecutorOption = "local",
     home: HomeOption = None,
@@ -58,12 +62,33 @@ def ingest(
     """
     from flag3d_ray.commands.launch import interruptible, resources, writing
     from flag3d_ray.data.catalogue import read_in, require_reader
+    from flag3d_ray.data.workplace import check_dataset_name
 
     console, place = Console(), Home.at(home)
-    require_reader(name)
+    require_reader(reader, root)
+    folder = place.dataset(check_dataset_name(name or reader))
     with interruptible(console), writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options:
-        read_in(name, root, place.dataset(name), force=force, **options)
-    _describe(console, place.dataset(name))
+        read_in(reader, root, folder, force=force, **options)
+    _describe(console, folder)
+
+
+@data.command()
+def readers() -> None:
+    """List the datasets that can be read, each with its joint layout and licence.
+
+    Example: flag3d data readers
+    """
+    from rich.table import Table
+
+    from flag3d_ray.data.catalogue import OPEN, READERS
+
+    grid = Table(box=None, pad_edge=False)
+    for head in ("reader", "layout", "licence", "what it reads"):
+        grid.add_column(head, overflow="fold")
+    for name, known in READERS.items():
+        grid.add_row(name, known.layout, known.card.licence, known.card.description)
+    grid.add_row(OPEN, "any", "yours", "An open folder of tables and arrays: flag3d data template FOLDER writes an example.")
+    Console().print(grid)
 
 
 @data.command()
@@ -97,7 +122,8 @@ def gallery(
     Console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
 
 
-data.command()(splits)
+for command in (splits, convert, template):
+    data.command()(command)
 
 
 def _describe(console: Console, folder: Path) -> None:

@@ -9,7 +9,7 @@ from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.ingest import Executor, Progress, write_dataset
 from flag3d_ray.data.manifest import Manifest
 from flag3d_ray.data.reader import Reader
-from flag3d_ray.data.readers import ui_prmd
+from flag3d_ray.data.readers import ntu60, open_format, pyskl, ui_prmd
 from flag3d_ray.data.splits import write_split
 from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic
 from flag3d_ray.data.workplace import tree_state, work_digest
@@ -22,7 +22,12 @@ SYNTHETIC = {
     # As many sequences as FLAG3D++ has, lab, rendered and natural together, each as one clip: 6.6 GB.
     "synthetic-clips": Synthetic(takes_per_action=3000, frames=128),
 }
-READERS: dict[str, Reader] = {"ui_prmd": ui_prmd.READER}
+READERS: dict[str, Reader] = {
+    "ui_prmd": ui_prmd.READER,
+    "ntu60": ntu60.READER,
+    **{release.name: release.reader for release in pyskl.RELEASES},
+}
+OPEN = "open"  # the reader of anybody's open folder, whose card stands in the folder
 
 
 def make(
@@ -53,7 +58,7 @@ def read_in(
     Raises:
         DataError: no reader has that name, or a file of the copy breaks a rule; nothing is written then.
     """
-    reader = require_reader(name)
+    reader = require_reader(name, root)
     items = reader.find(root)
 
     def finish(hidden: Path) -> None:
@@ -74,14 +79,16 @@ def read_in(
     )
 
 
-def require_reader(name: str) -> Reader:
-    """The reader of that name.
+def require_reader(name: str, root: Path) -> Reader:
+    """The reader of that name; the one called `open` reads its card from the folder.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or no open folder lies at `root`.
     """
+    if name == OPEN:
+        return open_format.reader(root)
     if name not in READERS:
-        remedy = f"choose one of {', '.join(READERS)}"
+        remedy = f"choose one of {', '.join((*READERS, OPEN))}"
         raise DataError(where=f"dataset {name!r}", rule="there is no reader for it", remedy=remedy)
     return READERS[name]
 

@@ -18,7 +18,10 @@ from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
 
 CACHE_BYTES = 1 << 30
-_INDEX_COLUMNS = ("sample_id", "source", "action_id", "action", "body_part", "subject", "view", "take", "fps", "frames")
+_INDEX_COLUMNS = (
+    *("sample_id", "source", "action_id", "action", "body_part", "subject"),
+    *("view", "scene", "avatar", "take", "fps", "frames"),
+)
 
 
 class Dataset:

@@ -33,8 +33,11 @@ def training_stream(source: ClipSpec, run: Run, first_epoch: int, rank: int, wor
     spec = run.train
     steps = steps_per_epoch(len(open_clips(source)), spec.batch, spec.max_clips_per_epoch)
     batches = steps * max(spec.epochs - first_epoch, 0)
-    tasks = min(MOST_TASKS, -(-batches // TASK_BATCHES))
-    return ray.data.range(batches, override_num_blocks=max(tasks, 1)).map_batches(
+    size = max(TASK_BATCHES, -(-batches // MOST_TASKS))
+    starts = range(0, batches, size) or [0]
+    # Not `ray.data.range`, whose own tasks take a whole core each and would wait for ever beside the workers.
+    parts = [pa.table({"number": pa.array(range(start, min(start + size, batches)), pa.int64())}) for start in starts]
+    return ray.data.from_arrow(parts).map_batches(
         _read,  # pyright: ignore[reportArgumentType]
         fn_kwargs={"source": source, "run": run, "first": (first_epoch, steps), "worker": (rank, world)},
         batch_size=1,
@@ -50,7 +53,7 @@ def in_order() -> ray.data.ExecutionOptions:
 
 def _read(plan: pa.Table, source: ClipSpec, run: Run, first: tuple[int, int], worker: tuple[int, int]) -> pa.Table:
     """The one batch whose number the plan holds. `first`: first epoch, steps per epoch; `worker`: rank, world."""
-    (number,) = plan["id"].to_pylist()
+    (number,) = plan["number"].to_pylist()
     first_epoch, steps = first
     epoch, step = first_epoch + number // steps, number % steps
     clips, spec = open_clips(source), run.train

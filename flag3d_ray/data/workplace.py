@@ -7,6 +7,7 @@ again, and other work under the same name starts anew.
 import contextlib
 import hashlib
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,18 @@ from flag3d_ray.files import disk_full_is_named, flush
 from flag3d_ray.source import source_digests
 
 _WORK_DIGITS = 16
+
+
+def check_dataset_name(name: str) -> str:
+    """The name, if it can be a folder everywhere and part of a command.
+
+    Raises:
+        DataError: it is something else than letters, digits, dots, dashes and underscores, or starts with a dot or dash.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        remedy = "use letters, digits, dots, dashes and underscores"
+        raise DataError(where=f"--name {name!r}", rule="not a name for a dataset", remedy=remedy)
+    return name
 
 
 def work_digest(parameters: Mapping[str, Any], module: str) -> str:

@@ -88,3 +88,29 @@ def test_gallery_writes_where_it_is_told(flag3d: Flag3d, tmp_path: Path, monkeyp
     monkeypatch.setattr("flag3d_ray.data.synthetic.gallery.gallery", lambda path: path)
     said = flag3d("data", "gallery", tmp_path / "a.png")
     assert said.out.strip() == f"written: {tmp_path / 'a.png'}"
+
+
+def test_an_example_of_the_open_folder_is_written_and_ingested_under_a_name_of_ones_own(
+    flag3d: Flag3d, tmp_path: Path
+) -> None:
+    assert flag3d("data", "template", tmp_path / "mine").code == 0
+    said = flag3d("data", "ingest", "open", tmp_path / "mine", "--name", "my-people", "--home", tmp_path / "home")
+    assert said.code == 0
+    assert said.out.splitlines()[-1].startswith("my-people: ")
+    assert (tmp_path / "home" / "data" / "my-people" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("name", ["../up", "/abs", ".hidden", "-f", "a b", "é"])
+def test_a_name_that_is_no_folder_name_everywhere_is_refused(flag3d: Flag3d, tmp_path: Path, name: str) -> None:
+    flag3d("data", "template", tmp_path / "mine")
+    said = flag3d("data", "ingest", "open", tmp_path / "mine", f"--name={name}", "--home", tmp_path / "home")
+    assert said.code == 2
+    assert "use letters, digits" in said.err
+    assert not (tmp_path / "home").exists()
+
+
+def test_every_reader_is_listed(flag3d: Flag3d) -> None:
+    said = flag3d("data", "readers")
+    assert said.code == 0
+    first = [line.split()[0] for line in said.out.splitlines() if line and not line.startswith(" ")]
+    assert {*catalogue.READERS, "open"} <= set(first)
