@@ -22,8 +22,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -129,7 +131,7 @@ def stream(folder: Path, batch: int) -> None:
         dataset.context.execution_options = in_order()
         began, first, seen = time.perf_counter(), 0.0, set()
         for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=4):
-            (row,) = table.to_pylist()
+            (row,) = cast(pa.Table, table).to_pylist()
             first = first or time.perf_counter() - began
             seen.update(decode({name: value for name, value in row.items() if name not in ("epoch", "rows")}).clip_ids)
         seconds = time.perf_counter() - began

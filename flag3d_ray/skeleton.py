@@ -110,7 +110,38 @@ COCO17 = Layout(
 COCO17_SCORED = Layout("coco17_scored", COCO17.joints, COCO17.parents, channels=3)
 """COCO17 with the detector's score of each joint, in [0, 1], as third channel: what networks on detected poses read."""
 
-LAYOUTS = (FLAG3D24, SMPL24, NTU25, COCO17, COCO17_SCORED)
+# Acclaim names bones; a joint here is the far end of its bone, in the order of CMU's .asf files.
+CMU31 = Layout(
+    "cmu31",
+    (
+        *("pelvis", "left_hip", "left_knee", "left_ankle", "left_foot", "left_toe"),
+        *("right_hip", "right_knee", "right_ankle", "right_foot", "right_toe"),
+        *("spine1", "spine2", "spine3", "neck", "neck_upper", "head"),
+        *("left_shoulder", "left_elbow", "left_wrist", "left_hand", "left_knuckle", "left_finger", "left_thumb"),
+        *("right_shoulder", "right_elbow", "right_wrist", "right_hand", "right_knuckle", "right_finger", "right_thumb"),
+    ),
+    (-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28, 27),
+)
+
+# Nodes of Hahne's BVH conversion of CMU's captures. Where a bone of length 0 begins, two nodes stand at one place.
+CMU38 = Layout(
+    "cmu38",
+    (
+        *("pelvis", "left_leg_root", "left_hip", "left_knee", "left_ankle", "left_foot", "left_toe"),
+        *("right_leg_root", "right_hip", "right_knee", "right_ankle", "right_foot", "right_toe"),
+        *("spine_root", "spine1", "spine2", "neck", "neck_upper", "head", "head_top"),
+        *("left_collar", "left_shoulder", "left_elbow", "left_wrist", "left_hand"),
+        *("left_finger", "left_finger_tip", "left_thumb", "left_thumb_tip"),
+        *("right_collar", "right_shoulder", "right_elbow", "right_wrist", "right_hand"),
+        *("right_finger", "right_finger_tip", "right_thumb", "right_thumb_tip"),
+    ),
+    (
+        *(-1, 0, 1, 2, 3, 4, 5, 0, 7, 8, 9, 10, 11, 0, 13, 14, 15, 16, 17, 18),
+        *(15, 20, 21, 22, 23, 24, 25, 23, 27, 15, 29, 30, 31, 32, 33, 34, 32, 36),
+    ),
+)
+
+LAYOUTS = (FLAG3D24, SMPL24, NTU25, COCO17, COCO17_SCORED, CMU31, CMU38)
 
 
 def layout(name: str) -> Layout:

@@ -1,6 +1,6 @@
 """The datasets that are known by name, one line each: synthetic recipes and readers of other people's files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.ingest import Executor, Progress, write_dataset
 from flag3d_ray.data.manifest import Manifest
 from flag3d_ray.data.reader import Reader
-from flag3d_ray.data.readers import ntu60, open_format, pyskl, ui_prmd
+from flag3d_ray.data.readers import cmu, cmu_actions, flag3d, ntu60, open_format, pyskl, repcount_a, ui_prmd
 from flag3d_ray.data.splits import write_split
 from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic
 from flag3d_ray.data.workplace import tree_state, work_digest
@@ -23,11 +23,16 @@ SYNTHETIC = {
     "synthetic-clips": Synthetic(takes_per_action=3000, frames=128),
 }
 READERS: dict[str, Reader] = {
+    "flag3d": flag3d.READER,
     "ui_prmd": ui_prmd.READER,
     "ntu60": ntu60.READER,
     **{release.name: release.reader for release in pyskl.RELEASES},
+    "cmu_exercise": cmu.READER,
+    "cmu_actions": cmu_actions.READER,
 }
-OPEN = "open"  # the reader of anybody's open folder, whose card stands in the folder
+OPEN = "open"
+OF_FOLDER: dict[str, Callable[[Path], Reader]] = {"repcount_a": repcount_a.reader, OPEN: open_format.reader}
+"""Readers whose card stands in the folder: skeletons of one's own have a layout, a unit and a licence of their own."""
 
 
 def make(
@@ -80,15 +85,15 @@ def read_in(
 
 
 def require_reader(name: str, root: Path) -> Reader:
-    """The reader of that name; the one called `open` reads its card from the folder.
+    """The reader of that name; those of `OF_FOLDER` read their card from the folder.
 
     Raises:
-        DataError: there is none, or no open folder lies at `root`.
+        DataError: there is none, or it finds no card at `root`.
     """
-    if name == OPEN:
-        return open_format.reader(root)
+    if name in OF_FOLDER:
+        return OF_FOLDER[name](root)
     if name not in READERS:
-        remedy = f"choose one of {', '.join((*READERS, OPEN))}"
+        remedy = f"choose one of {', '.join((*READERS, *OF_FOLDER))}"
         raise DataError(where=f"dataset {name!r}", rule="there is no reader for it", remedy=remedy)
     return READERS[name]
 

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
+from flag3d_ray.data.findings import Finding
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.splits import Split
 from flag3d_ray.sample import Sample
@@ -31,6 +32,8 @@ class Reader(Generic[Item]):
         load: one recording as a sample in metres, right-handed, y up (image layouts: pixels). A function of the item
             alone. Raises DataError naming file and row, the rule and the remedy.
         splits: from the root and `Dataset.index` (one row per sample) the splits that the dataset's protocol names.
+        examine: like `load`, with what the sample does not show: what was filled, dropped or mended. For readers that do
+            any of it; `flag3d data check` asks.
     """
 
     card: Card
@@ -38,6 +41,7 @@ class Reader(Generic[Item]):
     find: Callable[[Path], Sequence[Item]]
     load: Callable[[Item], Sample]
     splits: Callable[[Path, pa.Table], Sequence[Split]]
+    examine: Callable[[Item], tuple[Sample, Sequence[Finding]]] | None = None
 
     def read(self, root: Path) -> Iterator[Sample]:
         """Every recording under `root`, in the order of `find`.

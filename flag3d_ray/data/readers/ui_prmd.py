@@ -7,8 +7,6 @@ The 39 Plug-in-Gait markers lie on the skin; `joint_centres` says what becomes o
 
 import logging
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +15,11 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 
 from flag3d_ray.data import lexicon
+from flag3d_ray.data.findings import Finding
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.marker_gaps import GapReport, fill
 from flag3d_ray.data.reader import Reader
+from flag3d_ray.data.readers.files_in import inside, load_npz
 from flag3d_ray.data.splits import Split, split_by_person
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
@@ -51,6 +51,12 @@ CARD = Card(
     citation="Vakanski et al.: A Data Set of Human Body Movements for Physical Rehabilitation Exercises. Data 3(1):2, 2018",
 )
 
+LONG_GAP = int(FPS)
+"""Frames: beyond a second, one gap in twenty is filled more than 2 cm off."""
+
+_ARRAYS = {"markers_tenth_mm": (("T", len(MARKERS), 3), "if"), "start": (("R",), "i"), "end": (("R",), "i")}
+_COPY_AGAIN = "convert or copy this recording again, or move it out of the folder"
+_CORRECT = "correct start and end, or move the recording out of the folder"
 _FILE = re.compile(r"m(?P<movement>\d\d)_s(?P<subject>\d\d)_(?P<verdict>correct|incorrect)\.npz")
 _METRES = 1e-4
 _SHOULDER_MOVEMENTS = range(7, 11)  # 07 abduction, 08 extension, 09 internal-external rotation, 10 scaption
@@ -86,6 +92,25 @@ def load(path: Path) -> Sample:
     if report.filled:
         _log.info("%s: %s", path.name, report)
     return sample
+
+
+def examine(path: Path) -> tuple[Sample, Sequence[Finding]]:
+    """One recording, and what was filled in it: a warning where a gap is longer than `LONG_GAP`.
+
+    Raises:
+        DataError: see `load`.
+    """
+    sample, report = read_recording(path)
+    if not report.filled:
+        return sample, ()
+    rule = f"lost markers: {report}"
+    if report.longest_gap <= LONG_GAP:
+        remedy = "nothing to do: they were filled from the markers that move with them"
+        return sample, (Finding(severity="note", rule=rule, remedy=remedy),)
+    remedy = (
+        "look at the joints that this marker carries; leave the recording out with an exclusion list if they are off"
+    )
+    return sample, (Finding(severity="warning", rule=rule, remedy=remedy),)
 
 
 def splits(root: Path, index: pa.Table) -> Sequence[Split]:
@@ -207,43 +232,40 @@ def _y_up(joints_TVC: Float[np.ndarray, "T V 3"]) -> Float[np.ndarray, "T V 3"]:
 
 
 def _arrays(path: Path) -> tuple[Float[np.ndarray, "T 39 3"], Int[np.ndarray, "R 2"]]:
-    try:
-        # Opened here because np.load leaves its own handle open when the archive is damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            absent = {"markers_tenth_mm", "start", "end"} - set(archive.files)
-            if absent:
-                raise _broken(path, f"missing array {', '.join(sorted(absent))}")
-            markers, start, end = archive["markers_tenth_mm"], archive["start"], archive["end"]
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _broken(path, f"not an archive of plain arrays ({error})") from None
-    if (
-        markers.dtype.kind not in "if"
-        or markers.ndim != 3
-        or markers.shape[1:] != (len(MARKERS), 3)
-        or not len(markers)
-    ):
-        raise _broken(path, f"markers_tenth_mm must be numbers [T, 39, 3], found {markers.dtype} {list(markers.shape)}")
-    if not np.isfinite(markers).all():
-        raise _broken(path, "markers_tenth_mm holds NaN or infinity")
-    if (
-        start.dtype.kind != "i"
-        or end.dtype.kind != "i"
-        or start.ndim != 1
-        or start.shape != end.shape
-        or not len(start)
-    ):
-        raise _broken(path, f"start and end must be integers [R], found {list(start.shape)} and {list(end.shape)}")
+    arrays = load_npz(inside(path.parent, path.name), _ARRAYS)
+    markers, start, end = (arrays[name] for name in _ARRAYS)
+    if not len(markers) or len(start) != len(end):
+        raise _broken(path, f"{len(markers)} frames, {len(start)} starts and {len(end)} ends of repetitions")
+    finite_T = np.isfinite(markers).all(axis=(1, 2))
+    if not finite_T.all():
+        frame = int(finite_T.argmin())
+        lost = MARKERS[int(np.isfinite(markers[frame]).all(axis=-1).argmin())]
+        rule = f"NaN or infinity at marker {lost} ({(~finite_T).sum()} of {len(markers)} frames hold any)"
+        raise _broken(f"{path}, frame {frame}", rule)
+    if not len(start):
+        raise _broken(path, "no repetition: start and end are empty", _CORRECT)
     reps_R2 = np.stack([start, end], axis=1).astype(np.int64)
-    borders = reps_R2.ravel()
-    if borders[0] < 0 or borders[-1] > len(markers) or (start >= end).any() or (np.diff(borders) < 0).any():
-        raise _broken(path, f"repetitions must follow one another inside frames 0 to {len(markers)}")
+    _check_repetitions(path, reps_R2, len(markers))
     return markers.astype(np.float64), reps_R2
 
 
-def _broken(path: Path, rule: str) -> DataError:
-    return DataError(
-        where=str(path), rule=rule, remedy="convert or copy this recording again, or move it out of the folder"
-    )
+def _check_repetitions(path: Path, reps_R2: Int[np.ndarray, "R 2"], frames: int) -> None:
+    ahead = 0
+    for number, (start, end) in enumerate(reps_R2.tolist(), start=1):
+        rule = ""
+        if start < 0 or end > frames:
+            rule = f"leaves frames 0 to {frames}"
+        elif end <= start:
+            rule = "ends before it starts or where it starts (its end is exclusive)"
+        elif start < ahead:
+            rule = f"starts before the one ahead of it ends, at {ahead}"
+        if rule:
+            raise _broken(f"{path}, repetition {number}", f"[{start}, {end}) {rule}", _CORRECT)
+        ahead = end
 
 
-READER = Reader(card=CARD, layout=FLAG3D24.name, find=find, load=load, splits=splits)
+def _broken(where: Path | str, rule: str, remedy: str = _COPY_AGAIN) -> DataError:
+    return DataError(where=str(where), rule=rule, remedy=remedy)
+
+
+READER = Reader(card=CARD, layout=FLAG3D24.name, find=find, load=load, splits=splits, examine=examine)

@@ -13,13 +13,14 @@ from flag3d_ray.data.readers.ui_prmd import (
     KNEE_INWARD_M,
     MARKERS,
     READER,
+    examine,
     joint_centres,
     read_recording,
 )
 from flag3d_ray.errors import DataError
 from flag3d_ray.skeleton import FLAG3D24
 
-REAL = Path(os.environ.get("FLAG3D_UI_PRMD") or Path(__file__).parents[3] / "shared" / "data" / "ui_prmd")
+REAL = Path(os.environ.get("FLAG3D_UI_PRMD") or Path(__file__).parents[4] / "shared" / "data" / "ui_prmd")
 needs_recordings = pytest.mark.skipif(
     not REAL.is_dir(), reason=f"UI-PRMD is not at {REAL}; set FLAG3D_UI_PRMD to its folder"
 )
@@ -174,21 +175,74 @@ def with_nan() -> np.ndarray:
     ("changed", "rule"),
     [
         ({"start": None}, "missing array start"),
-        ({"markers_tenth_mm": np.ones((120, 38, 3), np.int16)}, r"\[T, 39, 3\], found int16 \[120, 38, 3\]"),
-        ({"markers_tenth_mm": with_nan()}, "NaN or infinity"),
-        ({"markers_tenth_mm": np.array([{"a": 1}], dtype=object)}, "not an archive of plain arrays"),
-        ({"start": np.array([0, 30, 60], np.int32)}, "must be integers"),
-        ({"end": np.array([30, 60, 90, 121], np.int32)}, "inside frames 0 to 120"),
-        ({"start": np.array([0, 29, 60, 90], np.int32)}, "follow one another"),
-        ({"start": np.array([-1, 30, 60, 90], np.int32)}, "inside frames"),
+        ({"markers_tenth_mm": np.ones((120, 38, 3), np.int16)}, r"must be \[T, 39, 3\].*found int16 \[120, 38, 3\]"),
+        ({"markers_tenth_mm": np.ones((120, 39, 3), "U1")}, "of kind i or f, found <U1"),
+        ({"markers_tenth_mm": np.array([{"a": 1}], dtype=object)}, "an array of Python objects"),
+        ({"markers_tenth_mm": np.ones((0, 39, 3), np.int16)}, "0 frames"),
+        ({"start": np.array([0, 30, 60], np.int32)}, "3 starts and 4 ends"),
+        ({"start": np.array([0.0, 30, 60, 90])}, "of kind i, found float64"),
+        ({"start": np.zeros(0, np.int32), "end": np.zeros(0, np.int32)}, "no repetition"),
     ],
 )
 def test_a_broken_recording_is_named_with_rule_and_remedy(tmp_path, changed, rule):
     path = save(tmp_path, **changed)
     with pytest.raises(DataError, match=rule) as caught:
         read_recording(path)
-    assert caught.value.where == str(path)
+    assert caught.value.where.startswith(str(path))
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("changed", "place", "rule"),
+    [
+        ({"markers_tenth_mm": with_nan()}, "frame 3", "NaN or infinity at marker C7 (1 of 120 frames"),
+        ({"end": np.array([30, 60, 90, 121], np.int32)}, "repetition 4", "leaves frames 0 to 120"),
+        ({"start": np.array([-1, 30, 60, 90], np.int32)}, "repetition 1", "leaves frames 0 to 120"),
+        (
+            {"start": np.array([0, 29, 60, 90], np.int32)},
+            "repetition 2",
+            "starts before the one ahead of it ends, at 30",
+        ),
+        ({"end": np.array([30, 60, 55, 120], np.int32)}, "repetition 3", "ends before it starts"),
+    ],
+)
+def test_a_broken_frame_or_repetition_is_numbered(tmp_path, changed, place, rule):
+    path = save(tmp_path, **changed)
+    with pytest.raises(DataError) as caught:
+        read_recording(path)
+    assert caught.value.where == f"{path}, {place}"
+    assert rule in caught.value.rule
+
+
+def test_what_was_filled_is_a_note_and_a_long_gap_a_warning(tmp_path):
+    lost = moving()
+    lost[20:30, MARKERS.index("STRN")] = 0
+    _, (note,) = examine(save(tmp_path, markers=lost))
+    assert (note.severity, note.rule) == (
+        "note",
+        "lost markers: 10 marker-frames filled (0.21%), longest gap 10 frames (STRN)",
+    )
+    lost[20:75, MARKERS.index("STRN")] = 0
+    _, (warning,) = examine(save(tmp_path, markers=lost))
+    assert (warning.severity, "longest gap 55 frames" in warning.rule) == ("warning", True)
+    assert examine(save(tmp_path))[1] == ()
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "here").mkdir()
+    link = tmp_path / "here" / "m01_s02_correct.npz"
+    link.symlink_to(save(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match=r"a link to .*elsewhere.*outside the folder"):
+        read_recording(link)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "m01_s02_correct.npz"
+    with path.open("wb") as file:
+        file.truncate(10 * 2**30)
+    with pytest.raises(DataError, match="it is not read"):
+        read_recording(path)
 
 
 def test_a_marker_that_is_never_seen_is_named(tmp_path):
@@ -210,7 +264,7 @@ def test_a_damaged_file_is_an_error_of_the_data(tmp_path, damage):
     else:
         content[5000] ^= 0xFF
         path.write_bytes(content)
-    with pytest.raises(DataError, match="not an archive of plain arrays"):
+    with pytest.raises(DataError, match=r"not a readable \.npz file"):
         read_recording(path)
 
 
