@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from flag3d_ray.data.exclusions import load_exclusions
 from flag3d_ray.data.manifest import load_manifest
 from flag3d_ray.data.splits import split_digest
 from flag3d_ray.data.text_encoders import encoder_digest
@@ -12,13 +13,16 @@ from flag3d_ray.run import Run
 
 
 def run_digests(run: Run, home: Home) -> dict[str, str]:
-    """Digests of the dataset, the split, the text encoder's weights, and the key of the run it starts from.
+    """Digests of the dataset, the split, the exclusion list, the encoder's weights, and the key of the run it starts from.
 
     Raises:
-        DataError: the dataset is not there.
+        DataError: the dataset, the split or the exclusion list is not there.
         EncoderUnreachable: the encoder's weights are not there.
     """
-    digests = dict(_data_digests(home.dataset(run.data.dataset), run.data.split))
+    folder = home.dataset(run.data.dataset)
+    digests = dict(_data_digests(folder, run.data.split))
+    if run.data.exclude:
+        digests["exclusions"] = load_exclusions(folder, run.data.exclude).digest
     if run.data.text is not None:
         digests["text_encoder"] = encoder_digest(run.data.text.encoder)
     if run.init_from is not None:

@@ -72,7 +72,7 @@ def notes(scored: ScoredTable) -> tuple[str, ...]:
         f"Interval: percentiles of {scored.draws} bootstrap resamples of actions, sequences in them, and seeds; "
         "over few actions it is too narrow, and with 1 seed it leaves out how seeds differ.",
     ]
-    lines += table.notes
+    lines += [*_excluded(scored), *table.notes]
     lines += _column_notes(scored)
     for row in scored.rows:
         remarks = [row.row.note, row.reason if row.state == "measured" else "", _not_resampled(row)]
@@ -181,9 +181,12 @@ def terminal(scored: ScoredTable) -> Group:
 
 
 def write(scored: ScoredTable, home: Home) -> tuple[Path, ...]:
-    """Write all four files to `home.tables`, each whole or not at all; another metric variant has its own files."""
-    table, variant = scored.table, scored.variant
-    stem = f"table{table.number:02d}_{table.preset}_{table.dataset}{_suffix(variant)}"
+    """Write all four files to `home.tables`, each whole or not at all.
+
+    Another metric variant and another exclusion list have files of their own.
+    """
+    table = scored.table
+    stem = f"table{table.number:02d}_{table.preset}_{table.dataset}{_suffix(scored)}"
     texts = {"md": markdown(scored), "csv": to_csv(scored), "tex": latex(scored), "html": to_html(scored)}
     paths = {home.tables / f"{stem}.{ending}": text for ending, text in texts.items()}
     for path, text in paths.items():
@@ -233,8 +236,20 @@ def _not_resampled(row: ScoredRow) -> str:
     return f"tested on {' and '.join(sorted(flags))}, which the interval cannot resample" if flags else ""
 
 
-def _suffix(variant: Variant) -> str:
-    return ("" if variant.formula == "paper" else "_released") + ("_rounded" if variant.rounded else "")
+def _excluded(scored: ScoredTable) -> list[str]:
+    if not scored.table.exclude:
+        return []
+    several = "s" if scored.excluded != 1 else ""
+    return [
+        f"Excluded: {scored.excluded} sequence{several} of these data, in no part of the split, by the list with the digest "
+        f"{scored.table.exclude}."
+    ]
+
+
+def _suffix(scored: ScoredTable) -> str:
+    variant, exclude = scored.variant, scored.table.exclude
+    without = f"_without_{exclude}" if exclude else ""
+    return without + ("" if variant.formula == "paper" else "_released") + ("_rounded" if variant.rounded else "")
 
 
 def _mean(cell: ScoredCell) -> str:
@@ -280,6 +295,8 @@ def _csv_record(scored: ScoredTable, row: ScoredRow, cell: ScoredCell) -> dict[s
         "split": scored.split,
         "preset": table.preset,
         "bootstrap_draws": scored.draws,
+        "excluded": scored.excluded,
+        "exclusion_list": table.exclude,
     }
 
 

@@ -42,7 +42,8 @@ class DataSpec:
     `crops` and `test_crops` are the copies per sequence of Section 4.2's augmentation (1: whole sequences only).
     `labels` and `pad_labels` choose the density construction; the released values are `assign` and `stretched`.
     `turn` (radians) and `noise` (metres) are training-time augmentation beyond the paper, 0 by default: a random heading
-    and sensor noise, drawn anew for each seed, epoch and clip.
+    and sensor noise, drawn anew for each seed, epoch and clip. `exclude` is the digest of an exclusion list stored with the
+    dataset (`data.exclusions`), whose sequences stand in no part; empty for none.
     """
 
     dataset: str = "synthetic"
@@ -55,6 +56,7 @@ class DataSpec:
     pad_labels: Literal["aligned", "stretched"] = "aligned"
     turn: float = 0.0
     noise: float = 0.0
+    exclude: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,12 @@ class Run:
         """The same question with another seed, the run it starts from included."""
         start = None if self.init_from is None else self.init_from.with_seed(seed)
         return replace(self, seed=seed, init_from=start)
+
+    def excluding(self, dataset: str, exclude: str) -> "Run":
+        """The same question without a list's sequences, wherever it reads that dataset; the run it starts from included."""
+        start = None if self.init_from is None else self.init_from.excluding(dataset, exclude)
+        data = replace(self.data, exclude=exclude) if self.data.dataset == dataset else self.data
+        return replace(self, data=data, init_from=start)
 
     @property
     def label(self) -> str:
@@ -225,7 +233,7 @@ def parameters(run: Run) -> dict[str, str]:
         if isinstance(value, dict):
             for key, item in value.items():
                 walk(f"{prefix}.{key}" if prefix else key, item)
-        elif value is not None:
+        elif value not in (None, ""):
             flat[prefix] = str(value)
 
     walk("", {k: v for k, v in to_json(run).items() if k not in ("type", "init_from")})

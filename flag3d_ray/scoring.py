@@ -9,6 +9,7 @@ import pyarrow
 import pyarrow.parquet
 from jaxtyping import Float, Shaped
 
+from flag3d_ray.data.exclusions import load_exclusions
 from flag3d_ray.data.manifest import load_manifest
 from flag3d_ray.errors import EncoderUnreachable, RunError
 from flag3d_ray.home import Home
@@ -28,19 +29,20 @@ def score(table: Table, home: Home, *, variant: Variant | None = None, draws: in
     finished is scored on those and says so.
 
     Raises:
-        DataError: the dataset is not there.
+        DataError: the dataset, or the exclusion list of the table, is not there.
         RunError: predictions of one row's seeds are of different clips, or a predictions file is damaged.
     """
     variant = variant or Variant()
     rows = tuple(_score_row(table, row, home, variant, draws) for row in table.rows)
-    runs = table.runs()
+    runs, folder = table.runs(), home.dataset(table.dataset)
     return ScoredTable(
         table=table,
         variant=variant,
         rows=rows,
-        dataset_digest=load_manifest(home.dataset(table.dataset)).digest,
+        dataset_digest=load_manifest(folder).digest,
         split=runs[0].data.split if runs else "",
         draws=draws,
+        excluded=len(load_exclusions(folder, table.exclude)) if table.exclude else 0,
     )
 
 

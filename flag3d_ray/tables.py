@@ -6,7 +6,7 @@ byte, so nothing here knows of durations, dates or paths.
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from flag3d_ray.errors import RunError
@@ -47,7 +47,8 @@ class Row:
 class Table:
     """A table of the paper, declared: the rows in the paper's order, on one dataset with one preset.
 
-    `notes` are sentences on the protocol that its readers must know.
+    `notes` are sentences on the protocol that its readers must know. `exclude` is the digest of the exclusion list that its
+    runs on `dataset` leave out (`DataSpec.exclude`).
     """
 
     number: int
@@ -57,6 +58,7 @@ class Table:
     rows: tuple[Row, ...]
     metrics: tuple[str, ...] = COUNTING_METRICS
     notes: tuple[str, ...] = ()
+    exclude: str = ""
 
     def __post_init__(self) -> None:
         ids = [row.method for row in self.rows]
@@ -67,10 +69,16 @@ class Table:
         """Every run of the table, once, in the order of the rows."""
         return tuple(dict.fromkeys(run for row in self.rows for run in row.runs))
 
+    def excluding(self, exclude: str) -> "Table":
+        """The same table without the sequences of a list that is stored with its dataset."""
+        rows = [replace(row, runs=tuple(run.excluding(self.dataset, exclude) for run in row.runs)) for row in self.rows]
+        return replace(self, rows=tuple(rows), exclude=exclude)
+
     @property
     def group(self) -> str:
-        """What its runs are grouped under in a tracker: `table03-tiny-synthetic`."""
-        return f"table{self.number:02d}-{self.preset}-{self.dataset}"
+        """What its runs are grouped under in a tracker: `table03-tiny-synthetic`, `...-without-DIGEST12`."""
+        without = f"-without-{self.exclude}" if self.exclude else ""
+        return f"table{self.number:02d}-{self.preset}-{self.dataset}{without}"
 
     @property
     def incomparable(self) -> str:
@@ -140,7 +148,7 @@ class ScoredRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredTable:
-    """A table with its numbers, ready to render."""
+    """A table with its numbers, ready to render. `excluded` sequences are named by the list `table.exclude`."""
 
     table: Table
     variant: Variant
@@ -148,6 +156,7 @@ class ScoredTable:
     dataset_digest: str
     split: str
     draws: int
+    excluded: int = 0
 
     def cell(self, id: str) -> ScoredCell:
         """The cell of that id, as `T3:hl_rac_multiplication:mae`.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flag3d_ray.data.exclusions import Exclusions, store_exclusions
 from flag3d_ray.data.splits import load_split, write_split
 from flag3d_ray.errors import DataError, EncoderUnreachable
 from flag3d_ray.home import Home
@@ -84,3 +85,25 @@ def test_an_encoder_without_weights_gives_no_key(
     run = tiny_run(Random())
     with pytest.raises(EncoderUnreachable, match="FLAG3D_BERT"):
         run_key(replace(run, data=replace(run.data, text=Text(encoder="bert"))), tiny_home)
+
+
+def test_the_key_changes_with_the_exclusion_list_and_not_with_the_order_or_reasons_of_its_rows(
+    own_home: Home, tiny_run: TinyRun
+) -> None:
+    folder, names = own_home.dataset("tiny"), ["A001-S01", "A002-S02"]
+
+    def key(rows: list[tuple[str, str]]) -> str:
+        return run_key(tiny_run().excluding("tiny", store_exclusions(folder, Exclusions.of(rows), names)), own_home)
+
+    both = [(name, "wrong label") for name in names]
+    assert key(both) == key([(name, "") for name in reversed(names)])
+    assert len({key(both), key(both[:1]), key(both[1:]), run_key(tiny_run(), own_home)}) == 4
+
+
+def test_a_run_without_its_exclusion_list_has_no_key(own_home: Home, tiny_run: TinyRun) -> None:
+    folder = own_home.dataset("tiny")
+    run = tiny_run().excluding("tiny", store_exclusions(folder, Exclusions.of([("A001-S01", "")]), ["A001-S01"]))
+    assert set(run_digests(run, own_home)) == {"dataset", "split", "exclusions"}
+    (folder / "exclusions" / f"{run.data.exclude}.csv").unlink()
+    with pytest.raises(DataError, match="give the list again with --exclude"):
+        run_key(run, own_home)

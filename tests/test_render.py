@@ -232,3 +232,21 @@ def test_files_are_written_under_names_that_say_table_preset_data_and_variant(tm
         ".tex",
         ".tex",
     ]
+
+
+@pytest.mark.parametrize("form", [*FORMS, shown])
+def test_every_form_says_how_many_sequences_were_excluded_and_by_which_list(form):
+    told = replace(example(), table=example().table.excluding("0f1e2d3c4b5a"), excluded=3)
+    text = " ".join(form(told).split())
+    assert "0f1e2d3c4b5a" in text
+    if form is render.to_csv:
+        records = list(csv.DictReader(io.StringIO(form(told))))
+        assert {(record["excluded"], record["exclusion_list"]) for record in records} == {("3", "0f1e2d3c4b5a")}
+    else:
+        assert "Excluded: 3 sequences of these data, in no part of the split" in text
+        assert "Excluded" not in form(example())
+
+
+def test_a_table_without_some_sequences_has_files_of_its_own(tmp_path):
+    told = replace(example(), table=example().table.excluding("0f1e2d3c4b5a"), excluded=1, variant=Variant("released"))
+    assert render.write(told, Home(tmp_path))[0].name == "table03_demo_synthetic_without_0f1e2d3c4b5a_released.md"

@@ -58,6 +58,7 @@ class Odd:
         replace(RUN, data=replace(RUN.data, text=Text(encoder="lexical", caption_level=2))),
         replace(RUN, data=replace(RUN.data, text=Text(encoder="lexical", tokens=True))),
         replace(RUN, data=replace(RUN.data, text=None)),
+        replace(RUN, data=replace(RUN.data, exclude="0123456789ab")),
         replace(RUN, init_from=RUN),
     ],
 )
@@ -190,3 +191,25 @@ def test_resources_of_zero_are_refused(name: str) -> None:
 def test_a_caption_level_that_does_not_exist_is_refused() -> None:
     with pytest.raises(Exception, match="caption"):
         Text(caption_level=4)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_list_is_left_out_wherever_a_run_reads_that_dataset() -> None:
+    start = Run(method=Random(), data=DataSpec(dataset="synthetic"))
+    same, other = replace(RUN, init_from=RUN), replace(RUN, init_from=start, data=DataSpec(dataset="ui_prmd"))
+    told = same.excluding("synthetic", "0123456789ab")
+    assert told.init_from is not None
+    assert (told.data.exclude, told.init_from.data.exclude) == ("0123456789ab", "0123456789ab")
+    told = other.excluding("ui_prmd", "0123456789ab")
+    assert told.data.exclude == "0123456789ab"
+    assert told.init_from == start
+
+
+def test_a_record_from_before_exclusion_lists_is_a_run_without_one() -> None:
+    old = to_json(RUN)
+    del old["data"]["exclude"]
+    assert run_from_json(old, RECORDED) == RUN
+
+
+def test_a_parameter_without_a_value_is_not_told() -> None:
+    assert "data.exclude" not in parameters(RUN)
+    assert parameters(RUN.excluding("synthetic", "0123456789ab"))["data.exclude"] == "0123456789ab"

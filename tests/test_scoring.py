@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flag3d_ray import scoring
+from flag3d_ray.data.exclusions import Exclusions, store_exclusions
 from flag3d_ray.errors import EncoderUnreachable, RunError
 from flag3d_ray.files import write_json
 from flag3d_ray.home import Home
@@ -211,3 +212,12 @@ def test_clip_values_are_the_terms_of_the_metrics():
     assert clip_values("mae", count_N, truth_N, Variant("released"))[1] == pytest.approx(2.0 / 4.1)
     assert clip_values("obo/0.4", count_N, truth_N, Variant(rounded=True)).tolist() == [1.0, 0.0, 0.0]
     assert clip_values("obo/avg", count_N, truth_N, Variant()).tolist() == [0.75, 0.0, 0.25]
+
+
+def test_a_scored_table_says_how_many_sequences_its_list_names(home):
+    declared = table(row(0))
+    assert score(declared, home).excluded == 0
+    rows = Exclusions.of([("A000S000", "why"), ("A001S000", "")])
+    told = declared.excluding(store_exclusions(home.dataset("synthetic"), rows, rows.sample_ids))
+    assert score(told, home).excluded == 2
+    assert score(told, home).table.exclude == rows.digest[:12]

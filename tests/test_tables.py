@@ -95,3 +95,20 @@ def test_load_table_finds_a_declaration_by_number_and_hands_its_options_on(monke
     assert load_table(7, preset="demo") is declared
     with pytest.raises(RunError, match="choose one of 7"):
         load_table(1)
+
+
+def test_a_table_without_the_sequences_of_a_list_asks_other_runs_under_another_group():
+    rows = Row(method="a", label="A", runs=(run(0), run(1))), Row(method="later", label="L", why_not="later")
+    whole = table(*rows)
+    told = whole.excluding("0123456789ab")
+    assert {r.data.exclude for r in told.runs()} == {"0123456789ab"}
+    assert [row.method for row in told.rows] == ["a", "later"]
+    assert told.group == f"{whole.group}-without-0123456789ab"
+    assert told.exclude == "0123456789ab"
+
+
+def test_a_table_on_other_data_excludes_nothing_from_the_data_of_its_warm_start():
+    start = Run(method=Random(), data=DataSpec(dataset="synthetic"))
+    warm = Run(method=Random(), data=DataSpec(dataset="ui_prmd"), init_from=start)
+    told = table(Row(method="a", label="A", runs=(warm,)), dataset="ui_prmd").excluding("0123456789ab")
+    assert told.runs()[0].init_from == start

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flag3d_ray.commands.data_check import check, describe
 from flag3d_ray.commands.data_convert import convert, template
 from flag3d_ray.commands.data_splits import splits
 from flag3d_ray.commands.options import ExecutorOption, HomeOption
@@ -14,7 +15,6 @@ from flag3d_ray.home import Home
 data = typer.Typer(help="Make, ingest and check datasets.", no_args_is_help=True)
 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a dataset of that name.")]
-NameArgument = Annotated[str, typer.Argument(help="The dataset's name.")]
 
 
 @data.command()
@@ -40,12 +40,14 @@ def make(
         raise DataError(where=str(place.dataset(name)), rule="exists already", remedy="add --force to replace it")
     with interruptible(console):
         make_dataset(name, place, resources(executor, 1, 0, "local"), console, force=force)
-    _describe(console, place.dataset(name))
+    console.print(describe(place.dataset(name)), soft_wrap=True, highlight=False)
 
 
 @data.command()
 def ingest(
-    reader: Annotated[str, typer.Argument(help="The reader, as ui_prmd, ntu60 or open; flag3d data readers lists them.")],
+    reader: Annotated[
+        str, typer.Argument(help="The reader, as ui_prmd, ntu60 or open; flag3d data readers lists them.")
+    ],
     root: Annotated[Path, typer.Argument(help="Your copy of the dataset.")],
     name: Annotated[
         str, typer.Option("--name", help="What to call the dataset here.", show_default="the reader's name")
@@ -69,7 +71,7 @@ def ingest(
     folder = place.dataset(check_dataset_name(name or reader))
     with interruptible(console), writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options:
         read_in(reader, root, folder, force=force, **options)
-    _describe(console, folder)
+    console.print(describe(folder), soft_wrap=True, highlight=False)
 
 
 @data.command()
@@ -81,32 +83,18 @@ def readers() -> None:
     from rich.table import Table
 
     from flag3d_ray.data.catalogue import OPEN, READERS
+    from flag3d_ray.data.readers.repcount_a import DESCRIPTION
 
     grid = Table(box=None, pad_edge=False)
     for head in ("reader", "layout", "licence", "what it reads"):
         grid.add_column(head, overflow="fold")
     for name, known in READERS.items():
         grid.add_row(name, known.layout, known.card.licence, known.card.description)
-    grid.add_row(OPEN, "any", "yours", "An open folder of tables and arrays: flag3d data template FOLDER writes an example.")
+    grid.add_row("repcount_a", "any", "its own", DESCRIPTION)
+    grid.add_row(
+        OPEN, "any", "yours", "An open folder of tables and arrays: flag3d data template FOLDER writes an example."
+    )
     Console().print(grid)
-
-
-@data.command()
-def check(name: NameArgument, home: HomeOption = None) -> None:
-    """Check every shard of a dataset against its manifest, and every row against the rules.
-
-    Example: flag3d data check synthetic-demo
-    """
-    from flag3d_ray.data.catalogue import require
-    from flag3d_ray.data.manifest import check as check_manifest
-
-    folder = Home.at(home).dataset(name)
-    require(name, folder)
-    console = Console()
-    with console.status(f"reading {folder}"):
-        check_manifest(folder, deep=True)
-    _describe(console, folder)
-    console.print("no finding")
 
 
 @data.command()
@@ -122,17 +110,5 @@ def gallery(
     Console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
 
 
-for command in (splits, convert, template):
+for command in (check, splits, convert, template):
     data.command()(command)
-
-
-def _describe(console: Console, folder: Path) -> None:
-    from flag3d_ray.data.manifest import load_manifest
-
-    manifest = load_manifest(folder)
-    console.print(
-        f"{folder.name}: {manifest.samples} sequences, {manifest.repetitions} repetitions, {manifest.frames} frames "
-        f"in {len(manifest.shards)} shards, digest {manifest.digest[:12]}",
-        soft_wrap=True,
-        highlight=False,
-    )

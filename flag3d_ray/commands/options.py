@@ -31,6 +31,12 @@ ExecutorOption = Annotated[
 AddressOption = Annotated[
     str, typer.Option("--address", help="A running Ray cluster; local starts one for this command.")
 ]
+ExcludeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--exclude", help="A csv file (sample_id, reason) of sequences to leave out of every part.", show_default="none"
+    ),
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]
 TrackOption = Annotated[bool, typer.Option("--track/--no-track", help="Write the runs to MLflow while they go on.")]
 

@@ -1,6 +1,7 @@
 """`flag3d table`, `flag3d train`, `flag3d sweep`: ask for runs, then read what they say."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from flag3d_ray.commands.options import (
     ConcurrentOption,
     DatasetOption,
     EncoderOption,
+    ExcludeOption,
     ExecutorOption,
     HomeOption,
     PresetOption,
@@ -37,6 +39,7 @@ def table(
         str, typer.Option("--variant", help="MAE formula: paper divides by c, released by c + 0.1.")
     ] = "paper",
     rounded: Annotated[bool, typer.Option("--rounded", help="Round predicted counts before the metrics.")] = False,
+    exclude: ExcludeOption = None,
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Run what is missing, or only show what is there.")
     ] = True,
@@ -50,7 +53,8 @@ def table(
 ) -> None:
     """Run a table of the paper and print it: measured beside published. Typing it again continues it.
 
-    Table 2 trains nothing: it describes every dataset that is here, or the one of --dataset.
+    Table 2 trains nothing: it describes every dataset that is here, or the one of --dataset. With --exclude the sequences of
+    a list are in no part of the split; the table says how many, and `flag3d data check --write-exclusions` writes such a list.
 
     Example: flag3d table 3 --preset tiny --seeds 0-2
     """
@@ -62,12 +66,16 @@ def table(
 
     console = wide_console()
     if number == 2:
+        if exclude is not None:
+            raise RunError(where="--exclude", rule="table 2 describes whole datasets", remedy="leave it out")
         statistics(Home.at(home), console, [dataset] if dataset else [])
         return
     dataset = dataset or default_dataset(preset)
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
     declared = load_table(number, **options)
     launch = Launch(Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
+    if exclude is not None:
+        declared = declared.excluding(_stored(launch, dataset, exclude, make=run))
     cells = []
     if run:
         with interruptible(console):
@@ -93,6 +101,7 @@ def train(
     caption_level: Annotated[
         int, typer.Option("--caption-level", min=1, max=3, help="1 name, 2 details, 3 instructions.")
     ] = 1,
+    exclude: ExcludeOption = None,
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
     address: AddressOption = "local",
@@ -123,10 +132,15 @@ def train(
         run = replace(run, data=replace(run.data, text=text))
     executor = "ray" if workers > 1 else executor
     launch = Launch(Home.at(home), resources(executor, workers, 1, address), console, track, retry_failed)
+    without = ""
+    if exclude is not None:
+        run = run.excluding(dataset, _stored(launch, dataset, exclude))
+        without = f"-without-{run.data.exclude}"
     with interruptible(console):
-        cells = launch.ensure([run], run.label, f"train-{preset}-{dataset}")
+        cells = launch.ensure([run], run.label, f"train-{preset}-{dataset}{without}")
     require_finished(cells)
-    console.print(f"{run.label}: test clips of {dataset}, split {run.data.split}, preset {preset}")
+    said = f", without the sequences of list {run.data.exclude}" if without else ""
+    console.print(f"{run.label}: test clips of {dataset}, split {run.data.split}, preset {preset}{said}")
     for name, value in cells[-1].folder.metrics().items():
         console.print(f"  {name:18} {value:.4f}", highlight=False)
 
@@ -160,6 +174,20 @@ def sweep(
         title = f"Search {declared.name}"
         found = search(declared, launch.home, launch.resources, launch.watchers(title, declared.name))
     print_found(console, found)
+
+
+def _stored(launch: Launch, dataset: str, file: Path, *, make: bool = True) -> str:
+    """Store an exclusion list with its dataset, which is made first where it can be; the list's digest."""
+    from flag3d_ray.data.catalogue import require
+    from flag3d_ray.data.dataset import open_dataset
+    from flag3d_ray.data.exclusions import read_exclusions, store_exclusions
+
+    exclusions, folder = read_exclusions(file), launch.home.dataset(dataset)
+    if make:
+        with interruptible(launch.console):
+            launch.data(dataset)
+    require(dataset, folder)
+    return store_exclusions(folder, exclusions, open_dataset(folder).index["sample_id"].to_pylist())
 
 
 def print_found(console: Console, found) -> None:

@@ -16,9 +16,11 @@ from jaxtyping import Float32, Int
 
 from flag3d_ray.data.crops import Crop, draw_crop, resample_indices
 from flag3d_ray.data.dataset import Dataset, open_dataset
+from flag3d_ray.data.exclusions import load_exclusions
 from flag3d_ray.data.labels import density_batch
 from flag3d_ray.data.splits import split_indices
 from flag3d_ray.data.text import EmbeddingTable, encoder
+from flag3d_ray.errors import DataError
 from flag3d_ray.methods.base import Shapes
 from flag3d_ray.run import DataSpec
 from flag3d_ray.sample import Batch, Sample
@@ -42,12 +44,16 @@ class ClipSpec:
 
 
 class Clips:
-    """Random access to the clips of one part of a split."""
+    """Random access to the clips of one part of a split, without the sequences of the spec's exclusion list.
+
+    Raises:
+        DataError: the dataset, split or list is not there or damaged, or the list leaves nothing of the part.
+    """
 
     def __init__(self, spec: ClipSpec) -> None:
         self.spec = spec
         self.dataset: Dataset = open_dataset(spec.folder)
-        self._sequences = split_indices(self.dataset, spec.data.split, spec.part)
+        self._sequences = _remaining(self.dataset, split_indices(self.dataset, spec.data.split, spec.part), spec)
         self._texts = embedding_table(spec) if spec.data.text is not None else None
 
     def __len__(self) -> int:
@@ -140,11 +146,31 @@ def captions(spec: ClipSpec) -> dict[str, str]:
     text, found = spec.data.text, {}
     if text is None:
         return found
+    excluded = _excluded(spec)
     for shard in open_dataset(spec.folder).shards:
-        rows = pq.read_table(shard, columns=["action_id", "captions"])
-        for action, levels in zip(rows["action_id"].to_pylist(), rows["captions"].to_pylist(), strict=True):
-            found[action] = levels[text.caption_level - 1]
+        columns = pq.read_table(shard, columns=["sample_id", "action_id", "captions"]).to_pydict()
+        for sample_id, action, levels in zip(*columns.values(), strict=True):
+            if sample_id not in excluded:
+                found[action] = levels[text.caption_level - 1]
     return found
+
+
+def _remaining(dataset: Dataset, rows_N: Int[np.ndarray, " n"], spec: ClipSpec) -> Int[np.ndarray, " k"]:
+    """Those of the rows that the exclusion list does not name."""
+    if not spec.data.exclude:
+        return rows_N
+    excluded, names = _excluded(spec), dataset.index["sample_id"].to_pylist()
+    kept_K = rows_N[[names[row] not in excluded for row in rows_N]]
+    if len(rows_N) and not len(kept_K):
+        rule = f"it names all {len(rows_N)} sequences of the part {spec.part} of {spec.data.split}"
+        where = f"exclusion list {spec.data.exclude} of {spec.folder}"
+        raise DataError(where=where, rule=rule, remedy="give a shorter list with --exclude, or another split")
+    return kept_K
+
+
+def _excluded(spec: ClipSpec) -> set[str]:
+    """The sequences that the spec's exclusion list names."""
+    return set(load_exclusions(spec.folder, spec.data.exclude).sample_ids) if spec.data.exclude else set()
 
 
 @lru_cache(maxsize=8)

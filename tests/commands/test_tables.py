@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from flag3d_ray.commands.tables import default_dataset
 from flag3d_ray.home import Home
+from flag3d_ray.metrics import counting_metrics
 
 Flag3d = Callable[..., Any]
 QUICK = ("--preset", "demo", "--executor", "local", "--no-track")
@@ -103,3 +106,71 @@ def test_table_2_without_datasets_says_how_to_get_one(flag3d, tmp_path):
     said = flag3d("table", 2, "--home", tmp_path)
     assert said.code == 2
     assert "flag3d data make synthetic" in said.err
+
+
+@pytest.fixture
+def exclude(tmp_path: Path) -> Path:
+    """A list of one training and one test sequence, as a spreadsheet on Windows saves it."""
+    path = tmp_path / "wrong labels.csv"
+    path.write_bytes("\ufeffsample_id,reason\r\nA005-S02,51 repetitions\r\nA001-S01,\r\n".encode())
+    return path
+
+
+def test_the_metrics_of_a_run_with_an_exclusion_list_are_those_of_the_remaining_clips(
+    flag3d: Flag3d, home: Home, exclude: Path
+) -> None:
+    words = ("train", "fourier", *QUICK, "--home", home.root)
+    assert flag3d(*words).code == 0
+    (whole,) = home.store
+    said = flag3d(*words, "--exclude", exclude)
+    assert said.code == 0
+    (fewer,) = (folder for folder in home.store if folder.key != whole.key)
+    clips = pq.read_table(whole.predictions).to_pydict()
+    kept_N = np.array([name != "A005-S02" for name in clips["sample_id"]])
+    assert 0 < kept_N.sum() < len(kept_N)
+    count_N, truth_N = np.array(clips["count"])[kept_N], np.array(clips["truth"])[kept_N]
+    assert fewer.metrics() == pytest.approx(counting_metrics(count_N, truth_N))
+    assert fewer.metrics() != whole.metrics()
+    (stored,) = (home.dataset("synthetic-demo") / "exclusions").iterdir()
+    assert f"without the sequences of list {stored.stem}" in said.out
+
+
+def test_a_list_with_its_rows_in_another_order_is_answered_from_the_store(
+    flag3d: Flag3d, home: Home, exclude: Path, tmp_path: Path
+) -> None:
+    words = ("train", "fourier", *QUICK, "--home", home.root, "--exclude")
+    assert flag3d(*words, exclude).code == 0
+    other = tmp_path / "again.csv"
+    other.write_text("sample_id\nA001-S01\nA005-S02\n")
+    assert flag3d(*words, other).code == 0
+    assert len(list(home.store)) == 1
+
+
+def test_a_table_says_in_each_file_how_many_sequences_were_excluded(flag3d: Flag3d, home: Home, exclude: Path) -> None:
+    said = flag3d("table", 3, "--preset", "demo", "--no-run", "--exclude", exclude, "--home", home.root)
+    assert said.code == 0
+    assert "Excluded: 2 sequences" in said.out
+    (stored,) = (home.dataset("synthetic-demo") / "exclusions").iterdir()
+    files = list(home.tables.iterdir())
+    assert len(files) == 4
+    assert [path.name for path in files if stored.stem not in path.name] == []
+    assert [path.name for path in files if stored.stem not in path.read_text(encoding="utf-8")] == []
+
+
+@pytest.mark.parametrize("verb", [("table", 3, "--seeds", 0, "--no-run"), ("train", "fourier")], ids=["table", "train"])
+def test_a_list_of_unknown_sequences_is_refused_before_anything_is_written(
+    flag3d: Flag3d, home: Home, tmp_path: Path, verb: tuple[object, ...]
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("sample_id\nA001-S01\nA099-S01\n")
+    said = flag3d(*verb, "--preset", "demo", "--exclude", path, "--home", home.root)
+    assert said.code == 2
+    assert "1 of its names are not in the dataset: A099-S01" in said.err
+    assert not home.store.root.exists()
+    assert not (home.dataset("synthetic-demo") / "exclusions").exists()
+
+
+def test_table_2_takes_no_exclusion_list(flag3d: Flag3d, tmp_path: Path, exclude: Path) -> None:
+    said = flag3d("table", 2, "--exclude", exclude, "--home", tmp_path / "home")
+    assert said.code == 2
+    assert "leave it out" in said.err

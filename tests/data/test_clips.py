@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from flag3d_ray.data.clips import Clips, ClipSpec
+from flag3d_ray.data.clips import Clips, ClipSpec, captions
 from flag3d_ray.data.crops import draw_crop, resample_indices
+from flag3d_ray.data.exclusions import Exclusions, store_exclusions
+from flag3d_ray.data.ingest import write_dataset
+from flag3d_ray.data.manifest import load_manifest
+from flag3d_ray.data.splits import load_split, write_split
+from flag3d_ray.errors import DataError
 from flag3d_ray.run import DataSpec, Text
 
 
@@ -156,3 +161,68 @@ def test_a_batch_loses_its_labels_and_nothing_else_for_prediction(clips_of):
     assert bare.density_BT is None
     assert bare.count_B is None
     assert replace(bare, density_BT=batch.density_BT, count_B=batch.count_B).joints_BTVC is batch.joints_BTVC
+
+
+EXCLUDED = ("A001-S02", "A004-S01", "A005-S01")  # one of training, validation and test each
+
+
+@pytest.fixture
+def excluding(tmp_path, write_tiny):
+    """Clips of a part without named sequences."""
+    folder = tmp_path / "tiny"
+    write_tiny(folder)
+
+    def open_part(part, names=EXCLUDED, **data) -> Clips:
+        everyone = [sample.sample_id for sample in Clips(_spec(folder, "train")).dataset]
+        exclude = store_exclusions(folder, Exclusions.of((name, "") for name in names), everyone)
+        return Clips(_spec(folder, part, exclude=exclude, **data))
+
+    return open_part
+
+
+def _spec(folder, part, **data) -> ClipSpec:
+    spec = DataSpec(**({"dataset": "tiny", "frames": 32, "crops": 3, "test_crops": 2} | data))
+    return ClipSpec(folder=folder, text_cache=folder.parent / "text", part=part, data=spec)
+
+
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_excluded_sequences_are_in_no_part_and_the_clips_of_the_others_stay_as_they_are(clips_of, excluding, part):
+    everything, fewer = clips_of(part), excluding(part)
+    kept = [clip for clip in range(len(everything)) if _sample_id(everything, clip) not in EXCLUDED]
+    assert len(fewer) == len(kept) == len(everything) - fewer.spec.copies
+    one, other = everything.batch(np.array(kept)), fewer.batch(np.arange(len(fewer)))
+    assert one.clip_ids == other.clip_ids
+    torch.testing.assert_close(one.joints_BTVC, other.joints_BTVC, rtol=0, atol=0)
+
+
+def test_excluding_what_no_part_contains_changes_nothing(clips_of, excluding):
+    everything = clips_of("valid")
+    assert excluding("valid", ["A001-S02"]).batch(np.arange(4)).clip_ids == everything.batch(np.arange(4)).clip_ids
+
+
+def test_a_list_that_leaves_nothing_of_a_part_is_refused(excluding):
+    with pytest.raises(DataError, match="all 2 sequences of the part valid of by_action"):
+        excluding("valid", ["A004-S01", "A004-S02"])
+
+
+def test_a_list_that_is_not_stored_is_named(clips_of):
+    with pytest.raises(DataError, match=r"no exclusion list '0123456789ab'.*--exclude"):
+        clips_of("train", exclude="0123456789ab")
+
+
+def test_the_caption_of_an_action_is_not_read_from_an_excluded_sequence(tmp_path, tiny_sample, tiny_home):
+    wrong = replace(tiny_sample(1), captions=("lies", "lies", "lies"))
+    samples = [tiny_sample(0), wrong, *map(tiny_sample, range(2, 12))]
+    folder, card = tmp_path / "tiny", load_manifest(tiny_home.dataset("tiny")).card
+    split = load_split(tiny_home.dataset("tiny"), "by_action")
+    write_dataset(
+        folder, lambda rows: map(samples.__getitem__, rows), 12, card=card, finish=lambda f: write_split(f, split)
+    )
+    exclude = store_exclusions(folder, Exclusions.of([(wrong.sample_id, "")]), [wrong.sample_id])
+    text = Text(encoder="lexical")
+    assert captions(_spec(folder, "train", text=text))["A001"] == "lies"
+    assert captions(_spec(folder, "train", text=text, exclude=exclude))["A001"] == tiny_sample(0).captions[0]
+
+
+def _sample_id(clips: Clips, clip: int) -> str:
+    return clips.dataset.sample(clips.sequence(clip)).sample_id
