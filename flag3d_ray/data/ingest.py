@@ -6,6 +6,7 @@ command again goes on with the ranges that have no receipt.
 """
 
 import contextlib
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -136,6 +137,7 @@ def _run_with_ray(folder: Path, make: Make, ranges: Mapping[int, range]) -> Iter
 
     if not ranges:
         return
+    _only_warnings("ray.data")
     ray.data.DataContext.get_current().raise_original_map_exception = True  # ours, to be shown as such
     items = [{"number": number, "start": one.start, "stop": one.stop} for number, one in ranges.items()]
     pipeline = ray.data.from_items(items, override_num_blocks=len(items)).map(
@@ -148,6 +150,13 @@ def _run_with_ray(folder: Path, make: Make, ranges: Mapping[int, range]) -> Iter
             yield int(row["number"])
     except RayError as error:
         raise _ours(error) from error
+
+
+def _only_warnings(logger: str) -> None:
+    """On the terminal; Ray's own log files keep everything. It reports each execution in three lines, beside our progress."""
+    for handler in logging.getLogger(logger).handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.WARNING)
 
 
 def _ours(error: BaseException) -> BaseException:

@@ -61,7 +61,7 @@ def test_the_digest_does_not_depend_on_the_shards(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning")  # Ray copies its context with options it deprecates
-def test_ray_writes_the_same_bytes(tmp_path):
+def test_ray_writes_the_same_bytes_and_leaves_the_terminal_to_our_progress(tmp_path, capfd):
     ray = pytest.importorskip("ray")
     ray.init(address="local", num_cpus=2, object_store_memory=80 << 20, include_dashboard=False, log_to_driver=False)
     try:
@@ -76,6 +76,7 @@ def test_ray_writes_the_same_bytes(tmp_path):
     assert with_ray.shards == here.shards
     assert seen[-1] == (7, 7)
     assert _left_behind(tmp_path) == ["here", "ray"]
+    assert "Execution plan" not in capfd.readouterr().err
 
 
 def _broken_third(indices):
