@@ -31,7 +31,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.formulation
+	$(BIN)/python -m benchmarks.hlgcn
+	$(BIN)/python -m benchmarks.data_path
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,9 +1,11 @@
-"""HL-GCN training step: fast formulation against the plain one, with the same weights and the same input.
+"""HL-GCN training step: our fast formulation, the plain one, and a straightforward 2s-AGCN-style network, in one run.
 
-Equality in float64 comes first, of outputs and of input gradients, to 1e-10; no time is printed without it. Then both
-take turns for a number of rounds on one thread; the medians of process CPU time and their ratio are printed.
+Fast and plain are one network with the same weights and input: equality in float64 comes first, of outputs and of input
+gradients, to 1e-10, and no time is printed without it. Then all take turns for a number of rounds, on one thread or on the
+GPU; medians of a step and their ratios are printed. The 2s-AGCN-style network does less (no text, no attention).
 
-    python benchmarks/formulation.py --widths 8 16 16 8 --frames 64 --batch 32
+    python -m benchmarks.hlgcn --widths 8 16 16 8 --frames 64 --batch 32
+    python -m benchmarks.hlgcn --device cuda --bfloat16 --widths 64 128 256 128 64 16 --frames 128 --batch 256
 """
 
 import argparse
@@ -14,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from benchmarks.agcn_block import AGCN
 from flag3d_ray.models.graph import adjacency
 from flag3d_ray.models.hlgcn import HLGCN
 from flag3d_ray.models.hlgcn_plain import PlainHLGCN, merge
@@ -57,13 +60,14 @@ def check_equality(widths: tuple[int, ...]) -> float:
     return worst
 
 
-def training_step(network: nn.Module, batch: int, frames: int, half: bool) -> Callable[[], None]:
+def training_step(network: nn.Module, batch: int, frames: int, device: torch.device, half: bool) -> Callable[[], None]:
     """Forward, backward and a fused Adam update on fixed random input."""
+    network.to(device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, fused=True)
-    joints_BTVC, points_BLV, valid_BL = inputs(batch, frames)
+    joints_BTVC, points_BLV, valid_BL = (tensor.to(device) for tensor in inputs(batch, frames))
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss = network(joints_BTVC, points_BLV, valid_BL).float().square().mean()
         loss.backward()
         optimizer.step()
@@ -72,16 +76,27 @@ def training_step(network: nn.Module, batch: int, frames: int, half: bool) -> Ca
     return step
 
 
-def alternate(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each step, the steps taking turns, after one untimed turn each."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
+def seconds_of(step: Callable[[], None], device: torch.device) -> float:
+    """CPU seconds of this process, or wall seconds until the GPU is done."""
+    if device.type == "cpu":
+        began = time.process_time()
         step()
+        return time.process_time() - began
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    step()
+    torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def alternate(steps: dict[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each step, the steps taking turns, after three untimed turns each."""
+    for step in list(steps.values()) * 3:
+        step()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            start = time.process_time()
-            step()
-            seconds[name].append(time.process_time() - start)
+            seconds[name].append(seconds_of(step, device))
     return seconds
 
 
@@ -91,21 +106,25 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--bfloat16", action="store_true", help="run both under bfloat16 autocast")
+    parser.add_argument("--bfloat16", action="store_true", help="run all under bfloat16 autocast")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     widths = tuple(arguments.widths)
     print(f"equal in float64 to {check_equality(widths):.1e} of the largest value")
     plain, fast = pair(widths)
+    device = torch.device(arguments.device)
+    networks = {"2s-AGCN": AGCN(adjacency(FLAG3D24), 3, widths), "plain": plain, "fast": fast}
     steps = {
-        name: training_step(network, arguments.batch, arguments.frames, arguments.bfloat16)
-        for name, network in (("plain", plain), ("fast", fast))
+        name: training_step(network, arguments.batch, arguments.frames, device, arguments.bfloat16)
+        for name, network in networks.items()
     }
-    medians = {name: statistics.median(values) for name, values in alternate(steps, arguments.rounds).items()}
+    medians = {name: statistics.median(values) for name, values in alternate(steps, arguments.rounds, device).items()}
     for name, seconds in medians.items():
-        print(f"{name:6s}{seconds * 1e3:9.1f} ms per step {arguments.batch / seconds:9.1f} clips/s of CPU time")
-    print(f"fast over plain: {medians['plain'] / medians['fast']:.2f}x")
+        ratio = medians["fast"] / seconds
+        clips = arguments.batch / seconds
+        print(f"{name:8s}{seconds * 1e3:9.1f} ms per step {clips:9.1f} clips/s   {1 / ratio:5.2f} x the time of fast")
 
 
 if __name__ == "__main__":
