@@ -141,7 +141,34 @@ CMU38 = Layout(
     ),
 )
 
-LAYOUTS = (FLAG3D24, SMPL24, NTU25, COCO17, COCO17_SCORED, CMU31, CMU38)
+# UI-PRMD's Plug-in-Gait markers in the order of its reader's MARKERS: points on the skin, and a tree to draw them by.
+# scapula (RBAK) is on the right one and has no partner, so in a mirrored recording it is on the left one.
+UI_PRMD39 = Layout(
+    "ui_prmd39",
+    (
+        *_sided("front_head", "back_head"),
+        *("c7", "t10", "clavicle", "sternum", "scapula"),
+        *(
+            f"{side}_{name}"
+            for side in ("left", "right")
+            for name in ("shoulder", "upper_arm", "elbow", "forearm", "wrist_thumb", "wrist_pinky", "finger")
+        ),
+        *_sided("asis", "psis"),
+        *(
+            f"{side}_{name}"
+            for side in ("left", "right")
+            for name in ("thigh", "knee", "tibia", "ankle", "heel", "toe")
+        ),
+    ),
+    (
+        *(2, 3, 4, 4, 5, -1, 4, 5, 4),
+        *(4, 9, 10, 11, 12, 12, 12, 4, 16, 17, 18, 19, 19, 19),
+        *(25, 26, 5, 5),
+        *(23, 27, 28, 29, 30, 30, 24, 33, 34, 35, 36, 36),
+    ),
+)
+
+LAYOUTS = (FLAG3D24, SMPL24, NTU25, COCO17, COCO17_SCORED, CMU31, CMU38, UI_PRMD39)
 
 
 def layout(name: str) -> Layout:

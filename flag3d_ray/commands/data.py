@@ -8,6 +8,7 @@ from rich.console import Console
 
 from flag3d_ray.commands.data_check import check, describe
 from flag3d_ray.commands.data_convert import convert, template
+from flag3d_ray.commands.data_layouts import layouts
 from flag3d_ray.commands.data_splits import splits
 from flag3d_ray.commands.options import ExecutorOption, HomeOption
 from flag3d_ray.home import Home
@@ -52,6 +53,14 @@ def ingest(
     name: Annotated[
         str, typer.Option("--name", help="What to call the dataset here.", show_default="the reader's name")
     ] = "",
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            help="Convert the joints to this layout; flag3d data layouts says what becomes what.",
+            show_default="the reader's",
+        ),
+    ] = "",
     force: ForceOption = False,
     executor: ExecutorOption = "local",
     home: HomeOption = None,
@@ -70,7 +79,7 @@ def ingest(
     require_reader(reader, root)
     folder = place.dataset(check_dataset_name(name or reader))
     with interruptible(console), writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options:
-        read_in(reader, root, folder, force=force, **options)
+        read_in(reader, root, folder, layout_name=layout, force=force, **options)
     console.print(describe(folder), soft_wrap=True, highlight=False)
 
 
@@ -110,5 +119,5 @@ def gallery(
     Console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
 
 
-for command in (check, splits, convert, template):
+for command in (check, splits, convert, template, layouts):
     data.command()(command)

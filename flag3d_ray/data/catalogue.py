@@ -7,6 +7,7 @@ from typing import Any
 
 from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.ingest import Executor, Progress, write_dataset
+from flag3d_ray.data.layout_conversion import converted_reader
 from flag3d_ray.data.manifest import Manifest
 from flag3d_ray.data.reader import Reader
 from flag3d_ray.data.readers import cmu, cmu_actions, flag3d, ntu60, open_format, pyskl, repcount_a, ui_prmd
@@ -15,6 +16,8 @@ from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic
 from flag3d_ray.data.workplace import tree_state, work_digest
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
+from flag3d_ray.skeleton import layout
+from flag3d_ray.source import source_digests
 
 SYNTHETIC = {
     "synthetic-demo": Synthetic(takes_per_action=6),
@@ -54,17 +57,29 @@ def read_in(
     root: Path,
     folder: Path,
     *,
+    layout_name: str = "",
     executor: Executor = "local",
     progress: Progress | None = None,
     force: bool = False,
 ) -> Manifest:
     """Read somebody's copy of a dataset and write it as shards with its splits.
 
+    Args:
+        layout_name: the joint layout to convert to; the card and the manifest say so. Empty: the reader's own.
+
     Raises:
-        DataError: no reader has that name, or a file of the copy breaks a rule; nothing is written then.
+        DataError: no reader or layout has that name, the reader's layout does not become that one, or a file of the copy
+            breaks a rule; nothing is written then.
     """
-    reader = require_reader(name, root)
+    reader = released = require_reader(name, root)
+    generator: dict[str, Any] = {"reader": name}
+    made_from: dict[str, Any] = {}
+    if layout_name and layout_name != released.layout:
+        reader = converted_reader(released, layout(layout_name))
+        generator |= {"converted_from": released.layout, "converted_to": layout_name}
+        made_from |= {"to": layout_name, "by": source_digests((converted_reader.__module__,))}
     items = reader.find(root)
+    made_from |= {"items": repr(items), "files": tree_state(root)}
 
     def finish(hidden: Path) -> None:
         for split in reader.splits(root, open_dataset(hidden).index):
@@ -75,8 +90,8 @@ def read_in(
         partial(_load, reader, items),
         len(items),
         card=reader.card,
-        generator={"reader": name},
-        work=work_digest({"items": repr(items), "files": tree_state(root)}, reader.load.__module__),
+        generator=generator,
+        work=work_digest(made_from, released.load.__module__),
         executor=executor,
         progress=progress,
         finish=finish,
