@@ -74,17 +74,27 @@ def describe(folder: Path) -> str:
     from flag3d_ray.data.manifest import load_manifest
 
     manifest = load_manifest(folder)
+    shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) != 1 else ''}"
     return (
         f"{folder.name}: {manifest.samples} sequences, {manifest.repetitions} repetitions, {manifest.frames} frames "
-        f"in {len(manifest.shards)} shards, digest {manifest.digest[:12]}"
+        f"in {shards}, digest {manifest.digest[:12]}"
     )
 
 
 def _of_copy(root: Path, name: str) -> tuple[Path, Examine]:
-    from flag3d_ray.data.catalogue import require_reader
-    from flag3d_ray.data.doctor.raw import examine_copy
+    from flag3d_ray.data.catalogue import OF_FOLDER, READERS, require_reader
+    from flag3d_ray.data.doctor.raw import examine_copy, refused_copy
+    from flag3d_ray.data.readers.files_in import check_root
 
-    reader = require_reader(name, root)
+    if name in (*READERS, *OF_FOLDER):
+        check_root(root)
+    try:
+        reader = require_reader(name, root)
+    except DataError as error:
+        if name not in OF_FOLDER:
+            raise
+        report = refused_copy(error, root)  # the card, which stands in the folder, is a finding like the rest of it
+        return root, lambda told: report
     return root, lambda told: examine_copy(reader, root, told)
 
 
@@ -118,11 +128,8 @@ def _print(console: Console, target: Path, report: "Report", findings: Sequence[
 
 def _heading(target: Path, report: "Report") -> str:
     """What an ingested dataset is, or how much of a copy could be read."""
-    if (target / "manifest.json").is_file():
-        try:
-            return describe(target)
-        except DataError:
-            pass  # it stands among the findings
+    if report.sequences and (target / "manifest.json").is_file():
+        return describe(target)
     return f"{target}: {report.sequences} sequences, {report.repetitions} repetitions, {report.frames} frames read"
 
 

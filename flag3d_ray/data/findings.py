@@ -51,9 +51,10 @@ class Finding:
         """
         named, row = _cut(error.where)
         place = relative(named, root)
-        if not file or _is_file(root / place):
+        place = "" if place == "." else place
+        if not file or place == file or _is_file(root / place):
             return cls(severity="error", file=place, row=row, rule=error.rule, remedy=error.remedy)
-        rule = error.rule if place in ("", ".") else f"{place}: {error.rule}"
+        rule = f"{place}: {error.rule}" if place else error.rule
         return cls(severity="error", file=file, row=row, rule=rule, remedy=error.remedy)
 
     def at(self, file: str, row: str = "", sample: str = "") -> "Finding":

@@ -1,8 +1,9 @@
 """What each activity is called, how it is done, what counts as one repetition and which standards it is scored by.
 
-The sixty instruction texts of FLAG3D++ are not public, so all texts here are original; only the names (caption level 1)
-and body parts are the dataset's own. Identifiers are `A001` to `A060` for FLAG3D++, `m01` to `m10` for the movements of
-UI-PRMD and `PROCEDURAL` for random motions, which have no name of their own.
+The sixty instruction texts of FLAG3D++ are not public and the other datasets have none, so all texts here are original;
+only the names (caption level 1) and body parts are the datasets' own. Identifiers are `A001` to `A060` for FLAG3D++, `m01`
+to `m10` for the movements of UI-PRMD, `R01` to `R10` for the types of RepCountA, `C01` to `C12` for CMU's exercises and
+`PROCEDURAL` for random motions, which have no name of their own.
 """
 
 import functools
@@ -53,16 +54,24 @@ class _Entry:
     body_part: str | None
 
 
-@functools.cache
 def activity_ids() -> tuple[str, ...]:
     """The identifiers of the sixty activities of FLAG3D++, in order."""
-    return tuple(action_id for action_id in _entries() if action_id.startswith("A"))
+    return tuple(_sections()["activities"])
 
 
-@functools.cache
 def ui_prmd_ids() -> tuple[str, ...]:
     """The identifiers of the ten movements of UI-PRMD, in order."""
-    return tuple(action_id for action_id in _entries() if action_id.startswith("m"))
+    return tuple(_sections()["ui_prmd"])
+
+
+def repcount_ids() -> tuple[str, ...]:
+    """The identifiers of the ten types of RepCountA: nine exercises by name, and last all others."""
+    return tuple(_sections()["repcount_a"])
+
+
+def cmu_exercise_ids() -> tuple[str, ...]:
+    """The identifiers of CMU's twelve exercises, in the order of their labels."""
+    return tuple(_sections()["cmu_exercise"])
 
 
 def captions(action_id: str) -> tuple[str, str, str]:
@@ -75,7 +84,7 @@ def captions(action_id: str) -> tuple[str, str, str]:
 
 
 def standards(action_id: str) -> tuple[Standard, ...]:
-    """Three standards for an activity of FLAG3D++, one for a movement of UI-PRMD, none for `PROCEDURAL`.
+    """Three standards; one for a movement of UI-PRMD, whose authors judge it as a whole, and none for `PROCEDURAL`.
 
     Raises:
         DataError: no activity has this identifier.
@@ -115,12 +124,18 @@ def _entry(action_id: str) -> _Entry:
         raise DataError(
             where=f"lexicon, {action_id!r}",
             rule="no activity has this identifier",
-            remedy=f"use A001 to A060, m01 to m10 or {PROCEDURAL!r}",
+            remedy=f"use A001 to A060, m01 to m10, R01 to R10, C01 to C12 or {PROCEDURAL!r}",
         ) from None
 
 
 @functools.cache
 def _entries() -> dict[str, _Entry]:
+    return {action_id: entry for section in _sections().values() for action_id, entry in section.items()}
+
+
+@functools.cache
+def _sections() -> dict[str, dict[str, _Entry]]:
+    """The lexicon by dataset; `PROCEDURAL` is a section of one."""
     text = importlib.resources.files("flag3d_ray.data").joinpath("lexicon.json").read_text(encoding="utf-8")
     raw = json.loads(text)
     if raw["version"] != 1:
@@ -129,8 +144,11 @@ def _entries() -> dict[str, _Entry]:
             rule=f"version 1 is expected, found {raw['version']}",
             remedy="reinstall flag3d-ray",
         )
-    by_id = {**raw["activities"], **raw["ui_prmd"], PROCEDURAL: raw["procedural"]}
-    return {action_id: _parse(entry) for action_id, entry in by_id.items()}
+    named = {name: raw[name] for name in ("activities", "ui_prmd", "repcount_a", "cmu_exercise")}
+    sections = {**named, PROCEDURAL: {PROCEDURAL: raw[PROCEDURAL]}}
+    return {
+        name: {action_id: _parse(entry) for action_id, entry in section.items()} for name, section in sections.items()
+    }
 
 
 def _parse(raw: dict) -> _Entry:

@@ -148,6 +148,23 @@ def split_by_person(
     )
 
 
+def split_by_named_action(actions: Sequence[str], *, test: Sequence[str], valid: Sequence[str]) -> Split:
+    """The named actions tested and held out for validation, the others trained on: for datasets of a few actions.
+
+    Raises:
+        DataError: a named action is not among them, or none is left to train on.
+    """
+    known = sorted(set(actions))
+    unknown = sorted({*test, *valid} - set(known))
+    train = tuple(action for action in known if action not in {*test, *valid})
+    if unknown or not train:
+        rule = f"{', '.join(unknown)} not among the actions" if unknown else "no action is left to train on"
+        raise DataError(where="split by_action", rule=rule, remedy="name fewer actions, all in the dataset")
+    rule = "test and validation named"
+    parts = {"train": train, "valid": tuple(sorted(valid)), "test": tuple(sorted(test))}
+    return Split(name="by_action", by="action_id", rule=rule, seed=0, **parts)
+
+
 def split_from_procedural(body_parts: Mapping[str, str], seed: int = 0) -> Split:
     """Training on random motions alone: validation on the 50 activities, test on the 10 of `split_by_action`."""
     known = split_by_action(body_parts, seed) if body_parts else None
@@ -188,7 +205,8 @@ def load_split(folder: Path, name: str) -> Split:
     path = _path(folder, name)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
-        raise DataError(where=str(path), rule=f"no split {name!r}; there are: {known}", remedy="name one of those")
+        remedy = "name one of those, or read the dataset in again with --force, if an older version did"
+        raise DataError(where=str(path), rule=f"no split {name!r}; there are: {known}", remedy=remedy)
     remedy = "draw the split again (`flag3d data splits`)"
     try:
         values = dict(read_json(path))
@@ -201,6 +219,11 @@ def load_split(folder: Path, name: str) -> Split:
     if split.digest != digest:
         raise DataError(where=str(path), rule="the lists do not have the file's digest: edited by hand", remedy=remedy)
     return split
+
+
+def is_stored(folder: Path, name: str) -> bool:
+    """Whether a dataset folder has a split of that name, sound or not."""
+    return _path(folder, name).is_file()
 
 
 def split_digest(folder: Path, name: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def test_a_dataset_without_findings_is_described_and_ends_with_0(flag3d: Flag3d,
     assert said.code == 0
     first, last = said.out.splitlines()
     assert first.startswith("mine: 8 sequences, ")
-    assert " in 1 shards, digest " in first
+    assert " in 1 shard, digest " in first
     assert last == "no finding"
 
 
@@ -75,6 +76,9 @@ def test_errors_are_listed_with_file_rule_and_remedy_and_end_with_2(flag3d: Flag
 
 def test_warnings_alone_end_with_0(flag3d: Flag3d, tmp_path: Path) -> None:
     write_template(tmp_path / "open", "flag3d24")
+    path = tmp_path / "open" / "joints" / "P01-A002.npz"
+    with np.load(path) as archive:
+        np.savez(path, joints=archive["joints"] * 1000)
     said = flag3d("data", "check", tmp_path / "open", "--reader", "open")
     assert said.code == 0
     assert "warning" in said.out
@@ -167,6 +171,33 @@ def test_a_damaged_dataset_whose_manifest_is_torn_is_reported(flag3d: Flag3d, ho
     assert "0 sequences" in said.out
 
 
+def test_a_manifest_of_ten_gigabytes_is_not_read_for_the_heading_either(flag3d: Flag3d, home: Home) -> None:
+    os.truncate(home.dataset("mine") / "manifest.json", 10 << 30)  # sparse: takes no space
+    said = flag3d("data", "check", "mine", "--home", home.root)
+    assert said.code == 2
+    assert "it is not read" in " ".join(said.out.split())
+    assert "0 sequences" in said.out
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"), [("", "not valid JSON"), ('{"format": "x"}', '"format" is not'), (None, "no such")]
+)
+@pytest.mark.parametrize("reader", ["open", "repcount_a"])
+def test_a_card_that_cannot_be_read_is_a_finding_in_every_form_beside_what_nobody_should_open(
+    flag3d: Flag3d, copy: Path, reader: str, content: str | None, rule: str
+) -> None:
+    (copy / "dataset.json").unlink()
+    if content is not None:
+        (copy / "dataset.json").write_text(content)
+    said = flag3d("data", "check", copy, "--reader", reader, "--format", "json")
+    assert said.code == 2
+    found = {one["file"]: one for one in json.loads(said.out)}
+    assert rule in found["dataset.json"]["rule"]
+    assert found["dataset.json"]["remedy"].endswith("no recording could be looked at")
+    assert "this is a pickle" in found["joints/old.pkl"]["rule"]
+    assert said.err == ""
+
+
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
@@ -174,7 +205,8 @@ def test_a_damaged_dataset_whose_manifest_is_torn_is_reported(flag3d: Flag3d, ho
         (("mine", "--severity", "fatal"), "use error, warning, note"),
         (("mine", "--reader", "kinect"), "choose one of flag3d, ui_prmd"),
         (("yours",), "flag3d data ingest yours"),
-        ((".", "--reader", "open"), "dataset.json"),
+        (("nowhere", "--reader", "open"), "name the folder that holds your copy"),
+        (("nowhere", "--reader", "ui_prmd"), "name the folder that holds your copy"),
     ],
     ids=str,
 )

@@ -12,7 +12,9 @@ from flag3d_ray.errors import DataError
 
 ACTIVITIES = [f"A{number:03d}" for number in range(1, 61)]
 MOVEMENTS = [f"m{number:02d}" for number in range(1, 11)]
-EVERYTHING = [*ACTIVITIES, *MOVEMENTS, lexicon.PROCEDURAL]
+TYPES = [f"R{number:02d}" for number in range(1, 11)]
+EXERCISES = [f"C{number:02d}" for number in range(1, 13)]
+EVERYTHING = [*ACTIVITIES, *MOVEMENTS, *TYPES, *EXERCISES, lexicon.PROCEDURAL]
 ALTERNATING = ["A021", "A027", "A030", "A038", "A046", "A053", "A055", "A056", "A058", "A060"]
 ALTERNATING_SINGLY = ["A040", "A052"]
 CIRCLES = ["A013", "A014", "A015", "A016", "A023", "A054"]
@@ -35,9 +37,11 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def test_every_activity_and_movement_is_present_in_order() -> None:
+def test_every_action_of_the_four_datasets_is_present_in_order() -> None:
     assert lexicon.activity_ids() == tuple(ACTIVITIES)
     assert lexicon.ui_prmd_ids() == tuple(MOVEMENTS)
+    assert lexicon.repcount_ids() == tuple(TYPES)
+    assert lexicon.cmu_exercise_ids() == tuple(EXERCISES)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,8 @@ def test_every_activity_and_movement_is_present_in_order() -> None:
         ("A052", "Squat With Alternate Knee Lift"),
         ("A060", "Run In Place With Arm Swing"),
         ("m09", "Standing Shoulder Internal-External Rotation"),
+        ("R05", "Pommel Horse"),
+        ("C10", "Toe Touch With One Hand"),
     ],
 )
 def test_level_one_is_the_printed_name(action_id: str, name: str) -> None:
@@ -62,6 +68,7 @@ def test_body_parts_have_the_sizes_of_the_taxonomy() -> None:
 
 def test_level_two_averages_the_57_words_of_the_paper() -> None:
     assert fmean(words(lexicon.captions(action_id)[1]) for action_id in ACTIVITIES) == pytest.approx(57, abs=0.5)
+    assert fmean(words(lexicon.captions(action_id)[1]) for action_id in EVERYTHING) == pytest.approx(57, abs=0.5)
 
 
 @pytest.mark.parametrize("action_id", EVERYTHING)
@@ -110,8 +117,14 @@ def test_one_sided_activities_name_their_side_in_every_text(action_id: str, side
     assert side in name.lower()
 
 
-@pytest.mark.parametrize("action_id", ACTIVITIES)
-def test_an_activity_has_three_standards_with_three_known_flaws(action_id: str) -> None:
+@pytest.mark.parametrize("action_id", ["C02", "C04", "C06", "C07", "C08", "C10", "C11"])
+def test_exercises_of_cmu_that_change_sides_count_every_single_one(action_id: str) -> None:
+    for text in (lexicon.captions(action_id)[1], lexicon.repetition(action_id)):
+        assert "very single" in text
+
+
+@pytest.mark.parametrize("action_id", [*ACTIVITIES, *TYPES, *EXERCISES])
+def test_an_action_has_three_standards_with_three_known_flaws(action_id: str) -> None:
     flaws = {standard.flaw for standard in lexicon.standards(action_id)}
     assert len(lexicon.standards(action_id)) == len(flaws) == 3
     assert flaws <= set(lexicon.FLAWS)
@@ -133,8 +146,13 @@ def test_random_motions_have_captions_and_no_standards() -> None:
     assert lexicon.standards(lexicon.PROCEDURAL) == ()
 
 
-def test_no_text_occurs_twice() -> None:
-    texts = [text for action_id in EVERYTHING for text in (*lexicon.captions(action_id), lexicon.repetition(action_id))]
+@pytest.mark.parametrize("action_ids", [ACTIVITIES, MOVEMENTS, TYPES, EXERCISES])
+def test_no_two_actions_of_a_dataset_share_a_name(action_ids: list[str]) -> None:
+    assert len({lexicon.captions(action_id)[0] for action_id in action_ids}) == len(action_ids)
+
+
+def test_no_text_but_a_name_occurs_twice() -> None:
+    texts = [text for a in EVERYTHING for text in (*lexicon.captions(a)[1:], lexicon.repetition(a))]
     texts += [standard.text for action_id in EVERYTHING for standard in lexicon.standards(action_id)]
     assert [text for text, times in Counter(texts).items() if times > 1] == []
 
@@ -151,7 +169,7 @@ def test_sentences_are_clean_ascii_and_end_with_a_full_stop() -> None:
             assert text[0].isupper()
 
 
-@pytest.mark.parametrize("action_id", ["A000", "A061", "a001", "m11", ""])
+@pytest.mark.parametrize("action_id", ["A000", "A061", "a001", "m11", "R11", "C13", "C001", "activities", ""])
 def test_an_unknown_identifier_is_refused_with_the_known_ones(action_id: str) -> None:
     with pytest.raises(DataError, match="A001 to A060"):
         lexicon.captions(action_id)

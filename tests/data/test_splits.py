@@ -16,9 +16,11 @@ from flag3d_ray.data.splits import (
     PARTS,
     PINNED,
     TEST_ACTIONS,
+    is_stored,
     load_split,
     split_all_test,
     split_by_action,
+    split_by_named_action,
     split_by_person,
     split_digest,
     split_from_procedural,
@@ -169,3 +171,24 @@ def test_a_sequence_that_no_part_lists_is_refused(tmp_path):
     made(finish=lambda hidden: write_split(hidden, split_all_test(["A001", "A002"])))
     with pytest.raises(DataError, match="A003 stands in no part"):
         split_indices(open_dataset(tmp_path / "odd"), "all_test", "test")
+
+
+def test_named_actions_are_held_out_and_the_others_trained_on():
+    split = split_by_named_action(["M001", "M003", "M002", "M004", "M003"], test=("M003",), valid=("M001",))
+    assert (split.train, split.valid, split.test) == (("M002", "M004"), ("M001",), ("M003",))
+    assert (split.name, split.by) == ("by_action", "action_id")
+
+
+@pytest.mark.parametrize(
+    ("actions", "rule"),
+    [(["M001", "M002"], "M003 not among the actions"), (["M001", "M003"], "no action is left to train on")],
+)
+def test_named_actions_must_be_there_and_leave_something_to_train_on(actions, rule):
+    with pytest.raises(DataError, match=rule):
+        split_by_named_action(actions, test=("M003",), valid=("M001",))
+
+
+def test_a_split_is_stored_or_not_whatever_it_holds(tmp_path):
+    assert not is_stored(tmp_path, "by_action")
+    write_split(tmp_path, split_by_action(BODY_PARTS))
+    assert is_stored(tmp_path, "by_action")

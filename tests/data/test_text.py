@@ -1,5 +1,6 @@
 """Text encoders and the cached table: what is near what, what is never loaded, what is never loaded twice."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from flag3d_ray.data import text_encoders, text_weights
@@ -253,6 +255,23 @@ def test_a_second_build_loads_no_model_and_gives_equal_arrays(tiny_bert, tmp_pat
     for tokens in (False, True):
         for a, b in zip(first.lookup(texts, tokens), second.lookup(texts, tokens), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_other_weights_and_other_encoders_have_entries_of_their_own(tiny_bert, tmp_path):
+    first = EmbeddingTable.build(["squat"], BertEncoder("bert", tiny_bert), tmp_path / "cache")
+    weights = tiny_bert / "model.safetensors"
+    arrays = safetensors.numpy.load_file(weights)
+    safetensors.numpy.save_file({name: array * 2 for name, array in arrays.items()}, weights)
+    second = EmbeddingTable.build(["squat"], BertEncoder("bert", tiny_bert), tmp_path / "cache")
+    assert second.weights_digest != first.weights_digest
+    assert not np.array_equal(second.lookup(["squat"], False)[0], first.lookup(["squat"], False)[0])
+    EmbeddingTable.build(["squat"], LexicalEncoder(), tmp_path / "cache")
+    digests = (first.weights_digest, second.weights_digest, encoder_digest("lexical"))
+    folders = {f"{name}-{digest[:16]}" for name, digest in zip(("bert", "bert", "lexical"), digests, strict=True)}
+    file = f"{hashlib.sha256(b'squat').hexdigest()}.safetensors"
+    entries = {path.relative_to(tmp_path / "cache") for path in tmp_path.glob("cache/*/*.safetensors")}
+    assert entries == {Path(folder, file) for folder in folders}
+    assert len(entries) == 3
 
 
 def test_lookup_pads_tokens_and_pools_to_one(tiny_bert, tmp_path):

@@ -3,6 +3,7 @@
 Of each sequence a few hundred bytes are kept, and 2 bytes per frame to find copies.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from flag3d_ray.data.doctor.copies import Copies, Copy
 from flag3d_ray.data.doctor.entry import INDEX, Entry
 from flag3d_ray.data.doctor.joints import joint_findings
 from flag3d_ray.data.doctor.labels import Bounds, interval_findings, label_findings
-from flag3d_ray.data.doctor.partitions import copy_findings, split_findings
+from flag3d_ray.data.doctor.partitions import MANY, copy_findings, split_findings
 from flag3d_ray.data.findings import Finding
 from flag3d_ray.data.schema import check_sample
 from flag3d_ray.data.splits import Split
@@ -75,16 +76,24 @@ class Examination:
         """One row per sequence that could be read, with the columns of `Dataset.index` and some more."""
         return pa.Table.from_pylist([entry.columns() for entry in self._entries], INDEX)
 
-    def finish(self, splits: Sequence[tuple[str, Split]]) -> Report:
-        """Compare the sequences with each other and with splits, each under the name of its file."""
+    def finish(self, splits: Sequence[tuple[str, Split]], *, complete: bool = True) -> Report:
+        """Compare the sequences with each other and with splits, each under the name of its file.
+
+        Args:
+            complete: whether all sequences that the splits are of could be read.
+        """
         entries, copies = self._entries, list(self._copies.found())
-        leaks = [finding for file, split in splits for finding in split_findings(split, file, entries, copies)]
+        leaks = [
+            finding
+            for file, split in splits
+            for finding in split_findings(split, file, entries, copies, complete=complete)
+        ]
         leaking = {finding.sample for finding in leaks}
         twice = copy_findings([copy for copy in copies if not leaking & _ids(copy, entries)], entries)
         self.findings += [*leaks, *twice, *_same_ids(entries), *count_findings(entries)]
         self.findings += [*convention_findings(self._bodies), *self._actions.found()]
         return Report(
-            findings=tuple(self.findings),
+            findings=tuple(_gathered(self.findings, len(entries))),
             sequences=len(entries),
             repetitions=sum(entry.count for entry in entries),
             frames=sum(entry.frames for entry in entries),
@@ -98,6 +107,17 @@ def _same_ids(entries: Sequence[Entry]) -> Iterator[Finding]:
         if other is not entry:
             rule = f"the sample id {entry.sample_id!r} stands in {other.place} too"
             yield entry.found(Finding(severity="error", rule=rule, remedy="give every sequence an id of its own"))
+
+
+def _gathered(findings: Sequence[Finding], sequences: int) -> list[Finding]:
+    """Notes that most sequences share become one about the dataset: they would hide the others in a long list."""
+    notes = Counter((one.rule, one.remedy) for one in findings if one.severity == "note" and one.sample)
+    common = {words: number for words, number in notes.items() if number > MANY and 2 * number > sequences}
+    rest = [one for one in findings if one.severity != "note" or (one.rule, one.remedy) not in common]
+    return rest + [
+        Finding(severity="note", rule=f"{rule} ({number} of {sequences} sequences)", remedy=remedy)
+        for (rule, remedy), number in common.items()
+    ]
 
 
 def _ids(copy: Copy, entries: Sequence[Entry]) -> set[str]:

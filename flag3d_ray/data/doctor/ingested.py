@@ -48,7 +48,8 @@ def examine_dataset(folder: Path, progress: Progress | None = None) -> Report:
     if len(whole) == manifest.samples and dataset_digest(whole) != manifest.digest:
         rule = "the content does not have the manifest's digest"
         seen.found(Finding(severity="error", file=MANIFEST, rule=rule, remedy=_again(folder)))
-    return seen.finish(list(_splits(seen, folder, refused)))
+    splits = list(_splits(seen, folder, refused))
+    return seen.finish(splits, complete=len(seen.index) == manifest.samples)
 
 
 def _intact(seen: Examination, folder: Path, manifest: Manifest, shard: Shard) -> bool:

@@ -76,11 +76,17 @@ class _Person:
             yield from self._speeds()
 
     def _zeros(self) -> Iterator[Finding]:
-        """Joints that some frames lack. A root that is 0 throughout is no gap: the sequence is centred on it."""
+        """Joints that some frames lack. A root that is 0 throughout is no gap: the sequence is centred on it.
+
+        Nor are those of its children that are 0 throughout with it: in CMU's skeletons three bones begin where it lies.
+        """
         absent_TV, root = self.absent_TV & ~self.away_T[:, None], self.skeleton.root
         if self.unit == "m" and absent_TV[:, root].all():
-            absent_TV[:, root] = False
-            rule = f"centred on the {self.skeleton.joints[root]}, which is 0 in every frame: the place is lost"
+            with_root = [joint for joint, parent in enumerate(self.skeleton.parents) if parent == root]
+            zero = [joint for joint in with_root if absent_TV[:, joint].all()]
+            absent_TV[:, [root, *zero]] = False
+            also = f", as {', '.join(self.skeleton.joints[joint] for joint in zero)}" if zero else ""
+            rule = f"centred on the {self.skeleton.joints[root]}, which is 0 in every frame{also}: the place is lost"
             yield _warning(rule, remedy="nothing to do, unless you need the place", severity="note")
         if absent_TV.any():
             joint, start, end = _longest(gaps(absent_TV))

@@ -6,6 +6,7 @@ from itertools import combinations
 from flag3d_ray.data.doctor.copies import Copy
 from flag3d_ray.data.doctor.entry import Entry
 from flag3d_ray.data.findings import Finding
+from flag3d_ray.data.recognition_splits import UNKNOWN
 from flag3d_ray.data.splits import PARTS, Part, Split
 
 APART = {"by_action": "action_id", "by_person": "subject"}
@@ -16,10 +17,18 @@ _DRAW = "draw the split again (`flag3d data splits`)"
 _LEAVE = "leave one of the two out with an exclusion list"
 
 
-def split_findings(split: Split, file: str, entries: Sequence[Entry], copies: Sequence[Copy]) -> Iterator[Finding]:
-    """What is wrong with a split of these sequences, `file` being where it is written down."""
+def split_findings(
+    split: Split, file: str, entries: Sequence[Entry], copies: Sequence[Copy], *, complete: bool = True
+) -> Iterator[Finding]:
+    """What is wrong with a split of these sequences, `file` being where it is written down.
+
+    Args:
+        complete: whether these are all sequences; of others nothing is known, so that none can be missed.
+    """
     parts = _parts(split, entries)
-    yield from (finding.at(file) for finding in _values(split, entries, parts))
+    if complete:
+        yield from (finding.at(file) for finding in _absent(split, entries, parts))
+    yield from (finding.at(file) for finding in _strays(split, entries, parts))
     yield from (finding.at(file) for finding in _shared(split, entries, parts))
     for copy in copies:
         yield from _leak(split, entries, parts, copy)
@@ -48,18 +57,23 @@ def _parts(split: Split, entries: Sequence[Entry]) -> list[Part | None]:
     return ["train" if entry.source == "procedural" else part_of.get(getattr(entry, split.by)) for entry in entries]
 
 
-def _values(split: Split, entries: Sequence[Entry], parts: Sequence[Part | None]) -> Iterator[Finding]:
-    """Values that no sequence has, sequences that stand in no part, parts without sequences."""
+def _absent(split: Split, entries: Sequence[Entry], parts: Sequence[Part | None]) -> Iterator[Finding]:
+    """Values that no sequence has, and parts without sequences."""
     there = {getattr(entry, split.by) for entry in entries}
     for part in PARTS:
         absent = sorted(set(split.values(part)) - there)
         if absent:
             rule = f"{part} names {len(absent)} {split.by} that do not exist: {', '.join(absent[:5])}"
             yield Finding(severity="warning", rule=rule, remedy=f"correct the names, or {_DRAW}")
-        if part not in parts:
-            severity = "error" if split.values(part) else "note"
-            rule = f"{part} is empty" + (", all its values do not exist" if split.values(part) else "")
-            yield Finding(severity=severity, rule=rule, remedy=f"{_DRAW}, unless it is meant to be")
+        if part not in parts and split.values(part):
+            yield Finding(severity="error", rule=f"{part} is empty, all its values do not exist", remedy=_DRAW)
+        elif part not in parts:
+            remedy = f"nothing to do if it is meant to be, else {_DRAW}"
+            yield Finding(severity="note", rule=f"{part} is empty", remedy=remedy)
+
+
+def _strays(split: Split, entries: Sequence[Entry], parts: Sequence[Part | None]) -> Iterator[Finding]:
+    """Sequences that stand in no part."""
     if stray := sorted({getattr(entry, split.by) for entry, part in zip(entries, parts, strict=True) if part is None}):
         rule = f"{len(stray)} {split.by} stand in no part: {', '.join(stray[:5])}"
         yield Finding(severity="error", rule=rule, remedy=_DRAW)
@@ -78,6 +92,10 @@ def _shared(split: Split, entries: Sequence[Entry], parts: Sequence[Part | None]
         for one, other in combinations(PARTS, 2):
             both = sorted(values[one] & values[other])
             if not both or not (promised or (one, other) == ("train", "test")):
+                continue
+            if both == [UNKNOWN] and not promised:
+                rule = f"who performs is {UNKNOWN} in {one} and in {other}"
+                yield Finding(severity="note", rule=rule, remedy=f"call it no test of unseen {noun}")
                 continue
             said = f"{len(both)} of {len(values[one] | values[other])} {noun} stand in {one} and in {other}"
             if promised:

@@ -1,6 +1,6 @@
 """The doctor on somebody's copy of a dataset, in the format that a reader reads, before anything is ingested."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ def examine_copy(reader: Reader, root: Path, progress: Progress | None = None) -
     Args:
         progress: called with (recordings done, recordings).
     """
-    seen = Examination()
-    strays = list(stray_findings(root))
-    seen.found(*strays)
-    refused = {stray.file for stray in strays}
     try:
         items = reader.find(root)
     except Exception as error:
-        seen.found(_failure(error, root, ""))
-        return seen.finish([])
+        return refused_copy(error, root)
+    seen = Examination()
+    strays = list(stray_findings(root))
+    seen.found(*strays, *_unread(items, root))
+    refused = {stray.file for stray in strays}
     for done, item in enumerate(items, start=1):
         file = _file_of(item, root)
         if file not in refused:
@@ -35,6 +34,26 @@ def examine_copy(reader: Reader, root: Path, progress: Progress | None = None) -
         if progress is not None:
             progress(done, len(items))
     return seen.finish([(f"split {split.name}", split) for split in _splits(seen, reader, root, len(items))])
+
+
+def refused_copy(error: Exception, root: Path) -> Report:
+    """What is to be said of a copy in which no recording can be looked for."""
+    seen, failure = Examination(), _failure(error, root, "")
+    seen.found(*(stray for stray in stray_findings(root) if stray.file != failure.file))
+    seen.found(replace(failure, remedy=f"{failure.remedy}; then check again: no recording could be looked at"))
+    return seen.finish([])
+
+
+def _unread(items: Sequence[Any], root: Path) -> Iterator[Finding]:
+    """Files that lie where recordings lie, end as they do and are none to the reader: left out by it, or misnamed."""
+    read = {path for item in items if (path := _path_of(item)) is not None}
+    kinds = sorted({(path.parent, path.suffix) for path in read})
+    beside = [path for folder, suffix in kinds for path in sorted(folder.glob(f"*{suffix}")) if path not in read]
+    if spare := [relative(str(path), root) for path in beside if not path.name.startswith(".") and path.is_file()]:
+        named = ", ".join(spare[:5]) + (", ..." if len(spare) > 5 else "")
+        rule = f"files beside the recordings that are not read: {len(spare)}, namely {named}"
+        remedy = "nothing to do if they are no recordings; else correct their names, or the table that lists them"
+        yield Finding(severity="note", rule=rule, remedy=remedy)
 
 
 def _examine_item(seen: Examination, reader: Reader, item: Any, file: str, root: Path) -> None:
@@ -74,5 +93,10 @@ def _failure(error: Exception, root: Path, file: str) -> Finding:
 
 def _file_of(item: Any, root: Path) -> str:
     """Items are paths, or have one; another one shows itself."""
+    path = _path_of(item)
+    return str(item)[:120] if path is None else relative(str(path), root)
+
+
+def _path_of(item: Any) -> Path | None:
     path = item if isinstance(item, Path) else getattr(item, "path", None)
-    return relative(str(path), root) if isinstance(path, Path) else str(item)[:120]
+    return path if isinstance(path, Path) else None

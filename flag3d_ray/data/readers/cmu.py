@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int32
 
+from flag3d_ray.data import lexicon
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.reader import Reader
 from flag3d_ray.data.readers.asf_amc import read_amc, read_asf
@@ -44,27 +45,28 @@ NAMES = (
     *("rclavicle", "rhumerus", "rradius", "rwrist", "rhand", "rfingers", "rthumb"),
 )
 """CMU's bones in the order of the layout cmu31. A joint is the far end of the bone: `lfemur` is the left knee."""
-EXERCISES: Mapping[str, tuple[int, str]] = {
-    "JumpJack": (1, "jumping jack"),
-    "Jog": (2, "jog"),
-    "Squat": (3, "squat"),
-    "KneeRaise": (4, "knee raise"),
-    "ArmCircle": (5, "arm circle"),
-    "Twist": (6, "twist"),
-    "SideReach": (7, "side reach"),
-    "Box": (8, "box"),
-    "UpDown": (9, "up and down"),
-    "ToeTouch1": (10, "toe touch with one hand"),
-    "SideBend": (11, "side bend"),
-    "ToeTouch2": (12, "toe touch with two hands"),
+EXERCISES: Mapping[str, int] = {
+    "JumpJack": 1,
+    "Jog": 2,
+    "Squat": 3,
+    "KneeRaise": 4,
+    "ArmCircle": 5,
+    "Twist": 6,
+    "SideReach": 7,
+    "Box": 8,
+    "UpDown": 9,
+    "ToeTouch1": 10,
+    "SideBend": 11,
+    "ToeTouch2": 12,
 }
-"""Exercise in the table -> number in the labels, and name in words."""
+"""Exercise in the table -> number in the labels, which is its place in `lexicon.cmu_exercise_ids` too."""
 
 CARD = Card(
     description="CMU Graphics Lab motion capture: intervals of one exercise each, cut from continuous trials and counted "
     "by eye.",
     limits="Counts are truth, borders are not: the repetitions of an interval are spaced evenly, so test whole sequences "
-    "(test_crops 1) and train on none. Only counts of high confidence are read. Few sequences of one person.",
+    "(test_crops 1) and train on none. Only counts of high confidence are read. Few sequences of one person. Captions "
+    "and standards are this project's own words.",
     licence="CMU's terms: free for research and products, no resale of the data; labels BSD-2-Clause (M. Hughes)",
     unit="m",
     fps="120",
@@ -143,7 +145,9 @@ def load(item: Item) -> Sample:
         rule = f"trial {item.trial[:40]!r}, action {cells['action'][:40]!r}"
         remedy = f"trials are called like 13_29, and actions {', '.join(EXERCISES)}"
         raise DataError(where=item.where, rule=rule, remedy=remedy)
-    number, action = EXERCISES[cells["action"]]
+    number = EXERCISES[cells["action"]]
+    action_id = lexicon.cmu_exercise_ids()[number - 1]
+    captions = lexicon.captions(action_id)
     positions_TVC = _positions(item, number, cells)
     start, end = _frames(item, cells, len(positions_TVC))
     count = integer(item.where, cells, "count", least=1)
@@ -151,16 +155,16 @@ def load(item: Item) -> Sample:
         sample_id=f"{item.trial}_{item.number:02d}",
         dataset="cmu_exercise",
         source="lab",
-        action_id=f"C{number:02d}",
-        action=action,
+        action_id=action_id,
+        action=captions[0],
         body_part="",
         subject=f"S{int(named['subject']):03d}",
         take=int(named["number"]),
         fps=FPS,
         layout=LAYOUT,
         unit="m",
-        captions=(action, action, action),
-        standards=(),
+        captions=captions,
+        standards=tuple(standard.text for standard in lexicon.standards(action_id)),
         joints_MTVC=to_joints(item.path, positions_TVC, layout(LAYOUT))[None, start:end],
         reps_R2=evenly(item.where, count, end - start),
     )

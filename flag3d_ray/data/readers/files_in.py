@@ -24,8 +24,8 @@ from flag3d_ray.skeleton import Layout
 
 MOST_BYTES = 1 << 30
 """Of one file of joints, and of the arrays in it: 34 hours of 24 joints at 30 frames per second in three dimensions."""
-MOST_TABLE_BYTES = 64 << 20
-"""Of one table."""
+MOST_TABLE_BYTES = 256 << 20
+"""Of one table: five million repetitions."""
 
 _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")
 _MALFORMED = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, OverflowError)
@@ -97,6 +97,7 @@ def inside(root: Path, name: str, where: str = "") -> Path:
         DataError: an absolute path, one with `..`, no such file, a link that leads out of the folder or nowhere.
     """
     shown = "".join(letter if letter.isprintable() else "?" for letter in name[:100])
+    remedy = f"put it below {root}{', or remove its row' if where else ''}"
     where = where or str(root / shown)
     kinds = PurePosixPath(name), PureWindowsPath(name)
     if not name or any(kind.anchor or ".." in kind.parts for kind in kinds):
@@ -106,7 +107,7 @@ def inside(root: Path, name: str, where: str = "") -> Path:
             return root / name
     except (OSError, ValueError):  # names that no file can have
         pass
-    raise DataError(where=where, rule=f"there is no file {shown!r}", remedy=f"put it below {root}, or remove its row")
+    raise DataError(where=where, rule=f"there is no file {shown!r}", remedy=remedy)
 
 
 def contained(root: Path, path: Path) -> Path:

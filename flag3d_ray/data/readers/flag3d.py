@@ -149,7 +149,7 @@ def splits(root: Path, index: pa.Table) -> Sequence[Split]:
         try:
             found.append(draw())
         except DataError as error:
-            _log.warning("%s is left out", error)
+            _log.warning("no %s: %s", error.where, error.rule)
     return found
 
 

@@ -23,7 +23,7 @@ from jaxtyping import Float, Float32
 
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.reader import Reader
-from flag3d_ray.data.readers.open_format import check_root, inside
+from flag3d_ray.data.readers.files_in import check_root, contained
 from flag3d_ray.data.recognition_splits import by_subjects, by_views
 from flag3d_ray.data.splits import Split, split_all_test
 from flag3d_ray.errors import DataError
@@ -113,7 +113,7 @@ def find(root: Path) -> Sequence[Path]:
     if len(kept) < len(names):
         incomplete = len(wanted) - len(kept)
         _log.info("%s: left out %d with missing skeletons, %d others", root, incomplete, len(names) - len(wanted))
-    return [inside(root, f"{name}.skeleton") for name in kept]
+    return [contained(root, root / f"{name}.skeleton") for name in kept]
 
 
 def load(path: Path) -> Sample:

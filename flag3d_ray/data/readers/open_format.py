@@ -15,7 +15,6 @@ sequences.csv. The reader turns units and axes of the card into metres, right-ha
 
 import logging
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import pyarrow as pa
 from jaxtyping import Int, Int8
 
 from flag3d_ray.data.reader import Reader
+from flag3d_ray.data.readers.files_in import check_root, contained, normal
 from flag3d_ray.data.readers.open_format_joints import UNITS, read_joints, to_y_up
 from flag3d_ray.data.readers.open_format_tables import (
     CAPTIONS,
@@ -49,15 +49,17 @@ from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import layout
 
-_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")
+_CORRECT = f"correct the row, or take the sequence out of {SEQUENCES}"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenItem:
-    """One sequence of an open folder: all that the tables say of it, and the file of its joints."""
+    """One sequence of an open folder: all that the tables say of it, the file of its joints, which may be absent or a link
+    that leads out of the folder, and a second one of that name."""
 
     path: Path
+    twin: Path | None = None
     card: OpenCard
     row: Row
     texts: Texts
@@ -65,30 +67,33 @@ class OpenItem:
 
 
 def find(root: Path) -> Sequence[OpenItem]:
-    """The sequences of sequences.csv, by sample id.
+    """The sequences of sequences.csv, by sample id. What is wrong with a file of joints is left to `load`.
 
     Raises:
-        DataError: an archive, no folder, a table breaks a rule, a sequence without a file or with two, a file that is a
-            link out of the folder.
+        DataError: an archive, no folder, a table breaks a rule or is a link out of the folder.
     """
     check_root(root)
-    card = read_card(inside(root, CARD))
-    rows = read_sequences(inside(root, SEQUENCES), card)
+    card = read_card(contained(root, root / CARD))
+    rows = read_sequences(contained(root, root / SEQUENCES), card)
     files = _joint_files(root)
     names = {row.sample_id for row in rows}
-    repetitions, keys = read_repetitions(inside(root, REPETITIONS), names) if _has(root, REPETITIONS) else ({}, 0)
+    repetitions, keys = (
+        read_repetitions(contained(root, root / REPETITIONS), names) if _has(root, REPETITIONS) else ({}, 0)
+    )
     texts = _texts(root, rows, keys)
-    if spare := len(files) - sum(_normal(row.sample_id) in files for row in rows):
+    if spare := len(files) - sum(normal(row.sample_id) in files for row in rows):
         _log.info("%s: %d files of %s stand in no row of %s and are left out", root, spare, JOINTS, SEQUENCES)
     return [
         OpenItem(
-            path=_file_of(root, row, files),
+            path=paths[0],
+            twin=paths[1] if len(paths) > 1 else None,
             card=card,
             row=row,
             texts=texts[row.action_id],
             repetitions=tuple(repetitions.get(row.sample_id, ())),
         )
         for row in rows
+        for paths in [files.get(normal(row.sample_id), [root / JOINTS / f"{row.sample_id}.npz"])]
     ]
 
 
@@ -96,8 +101,10 @@ def load(item: OpenItem) -> Sample:
     """One sequence in metres, right-handed, y up; in image layouts as it is.
 
     Raises:
-        DataError: the file of its joints or its repetitions break a rule.
+        DataError: the file of its joints is absent, there twice or a link out of the folder; it or the repetitions break
+            a rule.
     """
+    _check_file(item)
     card, row = item.card, item.row
     skeleton = layout(card.layout)
     joints_MTVC = read_joints(item.path, skeleton)
@@ -139,16 +146,18 @@ def splits(root: Path, index: pa.Table) -> Sequence[Split]:
     if not _has(root, SPLITS):
         people = index["subject"].to_pylist()
         return [split_by_person(people) if len(set(people)) >= 3 else split_all_test(index["action_id"].to_pylist())]
-    path = inside(root, SPLITS)
+    path = contained(root, root / SPLITS)
     known = set(index["sample_id"].to_pylist())
+    named = {row.sample_id for row in read_sequences(root / SEQUENCES, read_card(root / CARD))}
     found = []
     for name, rows in read_splits(path).items():
         parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
         for where, sample_id, part in rows:
-            if sample_id not in known:
+            if sample_id not in named:
                 remedy = f"correct the name or remove the row; the names are those of {SEQUENCES}"
                 raise DataError(where=where, rule=f"there is no sequence {sample_id!r}", remedy=remedy)
-            parts[part].append(sample_id)
+            if sample_id in known:  # the doctor asks for splits of what could be read
+                parts[part].append(sample_id)
         if absent := sorted(known - {sample_id for _, sample_id, _ in rows}):
             rule = f"split {name!r} leaves out {len(absent)} sequences, first {absent[0]!r}"
             raise DataError(where=str(path), rule=rule, remedy=f"give them a part, or remove them from {SEQUENCES}")
@@ -166,77 +175,37 @@ def reader(root: Path) -> Reader[OpenItem]:
         DataError: see `read_card`.
     """
     check_root(root)
-    card = read_card(inside(root, CARD))
+    card = read_card(contained(root, root / CARD))
     return Reader(card=card.manifest_card(), layout=card.layout, find=find, load=load, splits=splits)
-
-
-def check_root(root: Path) -> None:
-    """Raise unless the path is a folder; archives are named as such, because nothing here unpacks any.
-
-    Raises:
-        DataError: a file, or nothing.
-    """
-    if root.is_dir():
-        return
-    rule, remedy = "no such folder", "name the folder that holds dataset.json"
-    if root.is_file():
-        rule = "a file, where a folder is expected"
-        with root.open("rb") as file:
-            if file.read(6).startswith(_ARCHIVES) or ".tar" in root.suffixes:
-                rule, remedy = "an archive, which is not unpacked here", "unpack it yourself and name the folder"
-    raise DataError(where=str(root), rule=rule, remedy=remedy)
 
 
 def _has(root: Path, name: str) -> bool:
     return (root / name).exists() or (root / name).is_symlink()
 
 
-def inside(root: Path, name: str) -> Path:
-    """A file of the folder.
-
-    Raises:
-        DataError: it is a link that leads out of the folder, or nowhere.
-    """
-    path = root / name
-    try:
-        target = path.resolve()
-    except (OSError, RuntimeError):  # links that lead to each other
-        raise DataError(where=str(path), rule="a link that leads nowhere", remedy="put the file itself there") from None
-    if not target.is_relative_to(root.resolve()):
-        raise DataError(
-            where=str(path), rule=f"a link to {target}, outside the folder", remedy="put the file itself there"
-        )
-    return path
-
-
 def _joint_files(root: Path) -> dict[str, list[Path]]:
     """The files of the folder joints by their normal name: disks differ in how they write accented letters."""
-    folder = inside(root, JOINTS)
+    folder = contained(root, root / JOINTS)
     if not folder.is_dir():
         raise DataError(where=str(folder), rule="no such folder", remedy="put ID.npz or ID.csv there, one per sequence")
     found: dict[str, list[Path]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith((".npz", ".csv")):
-                path = inside(root, f"{JOINTS}/{entry.name}") if entry.is_symlink() else Path(entry.path)
-                if entry.is_file():
-                    found.setdefault(_normal(entry.name[:-4]), []).append(path)
+            if entry.name.endswith((".npz", ".csv")) and (entry.is_symlink() or entry.is_file()):
+                found.setdefault(normal(entry.name[:-4]), []).append(Path(entry.path))
     return found
 
 
-def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _file_of(root: Path, row: Row, files: dict[str, list[Path]]) -> Path:
-    found = files.get(_normal(row.sample_id), [])
-    if len(found) == 1:
-        return found[0]
-    where = str(root / JOINTS / row.sample_id)
-    if found:
-        raise DataError(where=where, rule="both .npz and .csv are there", remedy="keep one of the two")
-    rule = f"{SEQUENCES} names it, but there is neither {row.sample_id}.npz nor {row.sample_id}.csv"
-    raise DataError(where=where, rule=rule, remedy=f"put the file there or remove the row from {SEQUENCES}")
+def _check_file(item: OpenItem) -> None:
+    """Raise unless there is one file of joints, inside the folder."""
+    path, name = item.path, item.row.sample_id
+    if item.twin is not None:
+        raise DataError(where=str(path), rule=f"{item.twin.name} is there too", remedy="keep one of the two")
+    if path.is_symlink():
+        contained(path.parents[1], path)
+    if not path.is_file():
+        rule = f"{SEQUENCES} names it, but there is neither {name}.npz nor {name}.csv"
+        raise DataError(where=str(path), rule=rule, remedy=f"put the file there or remove the row from {SEQUENCES}")
 
 
 def _texts(root: Path, rows: Sequence[Row], keys: int) -> dict[str, Texts]:
@@ -245,7 +214,7 @@ def _texts(root: Path, rows: Sequence[Row], keys: int) -> dict[str, Texts]:
     if not _has(root, CAPTIONS):
         standards = tuple(f"key{number}" for number in range(1, keys + 1))
         return {action_id: Texts((action, action, action), standards) for action_id, action in names.items()}
-    path = inside(root, CAPTIONS)
+    path = contained(root, root / CAPTIONS)
     texts = read_captions(path)
     if absent := sorted(set(names) - set(texts)):
         rule = f"no row for action {', '.join(absent[:5])}"
@@ -268,13 +237,13 @@ def _repetitions(item: OpenItem, frames: int) -> tuple[Int[np.ndarray, "R 2"], I
         if start < 0 or end > frames:
             rule = f"[{start}, {end}) leaves the {frames} frames of {name}"
         elif end <= start:
-            rule = f"[{start}, {end}) of {name} is empty (its end is exclusive)"
+            rule = f"[{start}, {end}) of {name} ends before it starts or where it starts (its end is exclusive)"
         elif start < ahead:
             rule = f"[{start}, {end}) of {name} starts before the repetition ahead of it ends, at {ahead}"
         elif len(scored) > 1 and not repetition.keys:
             rule = f"{name} has key scores in some rows and none here"
         if rule:
-            raise DataError(where=f"{table}, row {repetition.row}", rule=rule, remedy="correct the row")
+            raise DataError(where=f"{table}, row {repetition.row}", rule=rule, remedy=_CORRECT)
         ahead = end
     bounds = [(repetition.start, repetition.end) for repetition in item.repetitions]
     reps_R2 = np.array(bounds, np.int32).reshape(-1, 2)

@@ -30,6 +30,8 @@ TURNS: Mapping[str, tuple[tuple[int, int], ...]] = {
 }
 """Axis that points up -> (axis taken, its sign) for x, y and z of y-up coordinates: quarter or half turns, no mirror."""
 
+_COPY_AGAIN = "copy or write the file again, or take the recording out of sequences.csv"
+
 
 def column_names(layout: Layout) -> tuple[str, ...]:
     """Header of a joints table: pelvis_x, pelvis_y, pelvis_z, ...; in image layouts nose_x, nose_y[, nose_score]."""
@@ -69,8 +71,10 @@ def read_joints(path: Path, layout: Layout) -> Float32[np.ndarray, "M T V C"]:
     if bad_MT.any():
         person, frame = np.argwhere(bad_MT)[0]
         joint = layout.joints[int(np.argwhere(~np.isfinite(joints_MTVC[person, frame]))[0, 0])]
-        rule = f"NaN or infinity in frame {frame}, joint {joint} ({bad_MT.sum()} frames in all)"
-        raise _broken(path, rule, "fill the gap or take the recording out of sequences.csv")
+        rule = (
+            f"NaN or infinity at joint {joint} ({bad_MT.any(axis=0).sum()} of {joints_MTVC.shape[1]} frames hold any)"
+        )
+        raise _broken(f"{path}, frame {frame}", rule, "fill the gap, or take the recording out of sequences.csv")
     return joints_MTVC
 
 
@@ -84,7 +88,7 @@ def _from_npz(path: Path, layout: Layout) -> Float32[np.ndarray, "M T V C"]:
             with archive.open("joints.npy") as file:
                 joints = np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise _broken(path, f"not a readable .npz file ({error})") from None
+        raise _broken(path, f"not a readable .npz file ({error})", _COPY_AGAIN) from None
     joints = joints.astype(np.float32, copy=False)
     return joints[None] if joints.ndim == 3 else joints
 
@@ -104,7 +108,10 @@ def _check_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype, layout: La
     if dtype.kind != "f":
         raise _broken(path, f"joints must be floating-point numbers, {found}", "save joints.astype('float32')")
     if len(shape) not in (3, 4) or list(shape[-2:]) != axes:
-        raise _broken(path, f"joints must be [T, {axes[0]}, {axes[1]}] or [M, T, ...] for {layout.name}, {found}")
+        rule = f"joints must be [T, {axes[0]}, {axes[1]}] or [M, T, ...] for {layout.name}, {found}"
+        raise _broken(
+            path, rule, f"save the joints of {layout.name} in its order, or correct the layout in dataset.json"
+        )
     if 0 in shape:
         raise _broken(path, f"no frames or no persons, {found}", "take the recording out of sequences.csv")
     if np.prod(shape, dtype=object) * dtype.itemsize > MOST_BYTES:
@@ -137,10 +144,12 @@ def _from_csv(path: Path, layout: Layout) -> Float32[np.ndarray, "1 T V C"]:
     for name in columns:
         if table[name].null_count:
             row = table[name].is_null().to_pylist().index(True) + 2
-            raise _broken(path, f"row {row}: {name} is empty or no number", "fill the gap")
+            raise _broken(f"{path}, row {row}", f"{name} is empty or no number", "fill the gap")
     joints_TX = np.column_stack([table[name].to_numpy() for name in columns]).astype(np.float32)
     return joints_TX.reshape(1, table.num_rows, len(layout), layout.channels)
 
 
-def _broken(path: Path, rule: str, remedy: str = "write the file as docs/data.md says (the open folder)") -> DataError:
+def _broken(
+    path: Path | str, rule: str, remedy: str = "write the file as docs/data.md says (the open folder)"
+) -> DataError:
     return DataError(where=str(path), rule=rule, remedy=remedy)

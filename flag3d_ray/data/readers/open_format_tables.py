@@ -4,6 +4,7 @@ do.
 """
 
 import csv
+import io
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flag3d_ray.data.manifest import Card
+from flag3d_ray.data.readers.files_in import MOST_TABLE_BYTES, text
 from flag3d_ray.data.readers.open_format_joints import TURNS, UNITS, is_image
 from flag3d_ray.errors import DataError
 from flag3d_ray.skeleton import layout
@@ -279,26 +281,26 @@ def rows(
     `numbered` admits columns key1, key2, ... in that order. A byte order mark and any line ends are fine.
 
     Raises:
-        DataError: absent, not UTF-8, separated by something else than commas, columns missing, unknown or twice, a row
-            of another length.
+        DataError: absent, too large, not UTF-8, separated by something else than commas, columns missing, unknown or
+            twice, a row of another length.
     """
     if not path.is_file():
         raise _wrong(str(path), "no such file", "write it as docs/data.md says (the open folder)")
+    lines = csv.reader(io.StringIO(text(path, MOST_TABLE_BYTES), newline=""), strict=True)
+    number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(lines, [])]
-            _check_header(path, header, required, optional, numbered)
-            for number, cells in enumerate(lines, start=2):
-                if not any(cell.strip() for cell in cells):
-                    continue
-                where = f"{path}, row {number}"
-                if len(cells) != len(header):
-                    rule, remedy = f"{len(cells)} cells, the header has {len(header)}", "quote texts that hold commas"
-                    raise _wrong(where, rule, remedy)
-                yield where, dict(zip(header, (cell.strip() for cell in cells), strict=True))
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise _wrong(str(path), f"not a table in UTF-8 ({error})", "save it as CSV with UTF-8 encoding") from None
+        header = [name.strip() for name in next(lines, [])]
+        _check_header(path, header, required, optional, numbered)
+        for number, cells in enumerate(lines, start=2):
+            if not any(cell.strip() for cell in cells):
+                continue
+            where = f"{path}, row {number}"
+            if len(cells) != len(header):
+                rule, remedy = f"{len(cells)} cells, the header has {len(header)}", "quote texts that hold commas"
+                raise _wrong(where, rule, remedy)
+            yield where, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    except csv.Error as error:
+        raise _wrong(f"{path}, row {number + 1}", f"not a row of a table ({error})", "correct the quotes") from None
 
 
 def _check_header(

@@ -80,13 +80,14 @@ def _card(skeleton: Layout) -> OpenCard:
 
 
 def _example(skeleton: Layout, person: int, action: int) -> OpenSequence:
-    """Three repetitions of 20 frames: a figure whose arms move, 1.7 m high or 200 pixels."""
+    """Three repetitions of 20 frames: a figure that sways a little while its arms move, 1.7 m high or 200 pixels."""
     lift_T = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(60) / 20)
     joints_TVC = np.tile(_standing(skeleton), (60, 1, 1))
     for number, name in enumerate(skeleton.joints):
         if "wrist" in name or "hand" in name or "elbow" in name:
             joints_TVC[:, number, 1 - action] += lift_T * (-0.6 if action == 1 and name.startswith("right") else 0.6)
-    joints_TVC[..., 0] += 0.1 * person
+    sway_T = 0.01 * np.sin(2 * np.pi * np.arange(60) / 60)  # nobody stands so still that joints repeat to the last bit
+    joints_TVC[..., 0] += 0.1 * person + sway_T[:, None]
     image = is_image(skeleton)
     if image:
         pixels_TVC = np.full((60, len(skeleton), skeleton.channels), 0.9)
@@ -144,6 +145,7 @@ def _readme(skeleton: Layout) -> str:
         "",
         "This example can be read as it is: `flag3d data ingest open THIS-FOLDER`.",
         "Replace its content by your own, file by file.",
+        "`flag3d data check THIS-FOLDER --reader open` says what is wrong so far.",
         "",
         "| file | what to do |",
         "|---|---|",

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32
 
+from flag3d_ray.data import lexicon
 from flag3d_ray.data.exclusions import read_exclusions
 from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.reader import Reader
@@ -57,9 +58,13 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "squat": ("squant",),
     "others": (),
 }
-"""Type -> how the tables spell it besides."""
+"""Type -> how the tables spell it besides; in the order of `lexicon.repcount_ids`."""
 
-_MEANT = {word: name for name, others in SPELLINGS.items() for word in (name, *others)}
+_MEANT = {
+    word: action_id
+    for action_id, (name, others) in zip(lexicon.repcount_ids(), SPELLINGS.items(), strict=True)
+    for word in (name, *others)
+}
 _CORRECT = f"correct the row, or name the video in {LEFT_OUT}"
 
 
@@ -137,8 +142,8 @@ def load(item: Item) -> Sample:
     if item.twin:
         rule = f"{item.name} stands in {item.twin} too: a leak, or two videos of one name"
         raise DataError(where=item.where, rule=rule, remedy="keep one of the two rows")
-    kind = _MEANT.get(item.kind.lower())
-    if kind is None:
+    action_id = _MEANT.get(item.kind.lower())
+    if action_id is None:
         rule, remedy = f"type {item.kind[:40]!r} is unknown", f"write one of {', '.join(SPELLINGS)}"
         raise DataError(where=item.where, rule=rule, remedy=remedy)
     skeleton, image = layout(item.card.layout), item.card.unit == "px"
@@ -149,21 +154,21 @@ def load(item: Item) -> Sample:
     joints_TVC = to_joints(item.path, arrays["joints"], skeleton)
     if not image:
         joints_TVC = to_y_up(joints_TVC * np.float32(UNITS[item.card.unit]), item.card.up, item.card.handedness)
-    action = kind.replace("_", " ")
+    captions = lexicon.captions(action_id)
     return Sample(
         sample_id=item.name,
         dataset="repcount_a",
         source="natural",
-        action_id=f"R{list(SPELLINGS).index(kind) + 1:02d}",
-        action=action,
+        action_id=action_id,
+        action=captions[0],
         body_part="",
         subject=UNKNOWN,
         take=1,
         fps=item.card.fps or _fps(item.path, float(arrays["fps"])),
         layout=skeleton.name,
         unit="px" if image else "m",
-        captions=(action, action, action),
-        standards=(),
+        captions=captions,
+        standards=tuple(standard.text for standard in lexicon.standards(action_id)),
         joints_MTVC=joints_TVC[None],
         reps_R2=_repetitions(item, len(joints_TVC)),
         image_hw=(int(arrays["image_hw"][0]), int(arrays["image_hw"][1])) if image else None,
@@ -257,7 +262,7 @@ def _card(skeletons: OpenCard, left_out: Sequence[Omitted]) -> Card:
         own,
         description=f"{DESCRIPTION} Skeletons: {own.description}",
         limits=f"{_summary(left_out)}. The paper's filtered test set (113 of 152 videos) is not published. Performers are "
-        f"unknown. Skeletons: {own.limits}",
+        f"unknown. Captions and standards are this project's own words. Skeletons: {own.limits}",
         licence=f"RepCountA: the dataset's own terms, videos by their owners. Skeletons: {own.licence}",
         citation="Hu et al.: TransRAC: Encoding Multi-scale Temporal Correlation with Transformers for Repetitive Action "
         f"Counting. CVPR 2022{'; ' if own.citation else ''}{own.citation}",

@@ -20,7 +20,7 @@ from flag3d_ray.data.manifest import Card
 from flag3d_ray.data.marker_gaps import GapReport, fill
 from flag3d_ray.data.reader import Reader
 from flag3d_ray.data.readers.files_in import inside, load_npz
-from flag3d_ray.data.splits import Split, split_by_person
+from flag3d_ray.data.splits import Split, split_by_named_action, split_by_person
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import FLAG3D24
@@ -41,6 +41,8 @@ SHOULDER_DOWN_M = 0.05
 """From the marker on the acromion down the trunk to the joint."""
 
 TEST, VALID = ("S06", "S07"), ("S05",)
+# Drawn once: of the movements of the leg and of the shoulder one each is tested, another one of the leg selects.
+TEST_MOVEMENTS, VALID_MOVEMENTS = ("M003", "M009"), ("M001",)
 CARD = Card(
     description="UI-PRMD (Vakanski et al. 2018), Vicon: rehabilitation movements of ten repetitions, correct or incorrect.",
     limits="Healthy people; quality is one label per recording; no language comes with it, the captions are ours.",
@@ -114,8 +116,13 @@ def examine(path: Path) -> tuple[Sample, Sequence[Finding]]:
 
 
 def splits(root: Path, index: pa.Table) -> Sequence[Split]:
-    """People 1 to 5 train (5 of them is held out to select), 6 and 7 test."""
-    return [split_by_person(index["subject"].to_pylist(), test=TEST, valid=VALID)]
+    """By person: 1 to 5 train (5 of them is held out to select), 6 and 7 test. By movement, where all that it names are
+    there: inline lunge and shoulder rotation test, the deep squat selects, everybody's."""
+    found = [split_by_person(index["subject"].to_pylist(), test=TEST, valid=VALID)]
+    movements = set(index["action_id"].to_pylist())
+    if movements > {*TEST_MOVEMENTS, *VALID_MOVEMENTS}:
+        found.append(split_by_named_action(sorted(movements), test=TEST_MOVEMENTS, valid=VALID_MOVEMENTS))
+    return found
 
 
 def read_recording(path: Path) -> tuple[Sample, GapReport]:

@@ -174,6 +174,7 @@ def test_a_damaged_shard_is_named_and_the_rows_of_the_other_one_are_checked(
         assert any(rule in one.rule for one in of_shard), rule
     assert any("99999) leaves" in one.rule and one.file == "shard-00001.parquet" for one in found)
     assert report.sequences == 4
+    assert not any(one.file.startswith("splits/") for one in found), "of what was not read nothing is known"
 
 
 def test_a_changed_byte_is_found_by_its_hash_and_by_the_digest_of_the_content(folder: Path) -> None:

@@ -56,6 +56,19 @@ def test_a_sequence_centred_on_its_root_is_noted_and_nothing_else() -> None:
     assert (found.severity, "centred on the pelvis" in found.rule) == ("note", True)
 
 
+def test_children_that_lie_on_the_root_belong_to_the_note_and_a_lost_wrist_does_not() -> None:
+    hips = [FLAG3D24.index(f"{side}_hip") for side in ("left", "right")]
+
+    def centre(joints_TVC):
+        joints_TVC -= joints_TVC[:, :1].copy()
+        joints_TVC[:, [*hips, WRIST]] = 0
+
+    warning, note = sorted(joint_findings(changed(centre)), key=lambda found: found.severity, reverse=True)
+    assert f"{PERSON.frames} joint-frames are exactly 0" in warning.rule
+    assert "of 1 joints" in warning.rule
+    assert "pelvis, which is 0 in every frame, as left_hip, right_hip: the place is lost" in note.rule
+
+
 def test_frames_without_anybody_are_counted() -> None:
     def leave(joints_TVC):
         joints_TVC[20:30] = 0

@@ -1,6 +1,7 @@
 """Splits against the sequences: leaks, values that do not exist, empty parts, people on both sides."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -111,3 +112,10 @@ def test_people_on_both_sides_are_a_note_unless_the_splits_name_forbids_it() -> 
 def test_actions_on_both_sides_of_a_split_by_action_are_an_error() -> None:
     (rule,) = errors(found(by_sample("by_action", train="02", valid="13", test="45")))
     assert rule.startswith("2 of 2 actions stand in train and in valid, though the split is by_action")
+
+
+def test_nobody_says_that_an_unknown_person_stands_on_both_sides_but_that_nobody_knows() -> None:
+    unknown = [replace(one, subject="unknown") for one in ENTRIES]
+    (note,) = found(by_sample(), entries=unknown)
+    assert (note.severity, note.rule) == ("note", "who performs is unknown in train and in test")
+    assert any("unknown" in rule for rule in errors(found(by_sample("by_person"), entries=unknown)))

@@ -21,6 +21,7 @@ from flag3d_ray.data.doctor.raw import examine_copy
 from flag3d_ray.data.findings import Finding, ordered
 from flag3d_ray.data.reader import Reader
 from flag3d_ray.data.readers import open_format, ui_prmd
+from flag3d_ray.data.readers.files_in import listed
 from flag3d_ray.data.readers.open_format_template import write_template
 from flag3d_ray.sample import Sample
 
@@ -219,11 +220,49 @@ def test_lost_markers_are_told_as_the_reader_filled_them(root: Path) -> None:
     assert "10 marker-frames filled (0.21%), longest gap 10 frames (STRN)" in notes[0].rule
 
 
-def test_splits_that_miss_what_cannot_be_read_say_to_mend_that_first(folder: Path) -> None:
-    put(folder, "P02-A002", _with_nan)
-    _, found = ordered(examine_copy(open_format.reader(folder), folder).findings, "error")
-    assert (found.file, "there is no sequence 'P02-A002'" in found.rule) == ("splits.csv", True)
-    assert found.remedy.startswith("mend what cannot be read (1 of 6 recordings) and check again")
+def test_splits_that_miss_what_cannot_be_read_say_to_mend_that_first(root: Path) -> None:
+    for path in root.glob("m*_s07_*.npz"):
+        path.write_bytes(b"PK")
+    (found,) = [one for one in examine_copy(ui_prmd.READER, root).findings if "S07 not among" in one.rule]
+    assert found.remedy.startswith("mend what cannot be read (2 of 14 recordings) and check again")
+
+
+def test_splits_of_an_open_folder_are_judged_without_what_cannot_be_read(folder: Path) -> None:
+    put(folder, "P03-A002", _with_nan)
+    with np.load(folder / "joints" / "P02-A002.npz") as archive:
+        np.savez(folder / "joints" / "P01-A002.npz", joints=archive["joints"])
+    (folder / "joints" / "P02-A001.npz").unlink()
+    found = errors(folder, open_format.reader(folder))
+    assert set(found) == {"joints/P01-A002.npz", "joints/P02-A001.npz", "joints/P03-A002.npz"}
+    assert "a leak in split by_person" in found["joints/P01-A002.npz"].rule
+    assert found["joints/P02-A001.npz"].rule.startswith("sequences.csv names it, but there is neither")
+    assert found["joints/P03-A002.npz"].row == "frame 17"
+
+
+def test_a_link_out_of_an_open_folder_is_listed_once_and_the_others_are_read(folder: Path, tmp_path: Path) -> None:
+    (folder / "joints" / "P02-A001.npz").rename(tmp_path / "elsewhere.npz")
+    (folder / "joints" / "P02-A001.npz").symlink_to(tmp_path / "elsewhere.npz")
+    report = examine_copy(open_format.reader(folder), folder)
+    (found,) = ordered(report.findings, "error")
+    assert (found.file, "outside the folder" in found.rule) == ("joints/P02-A001.npz", True)
+    assert report.sequences == 5
+
+
+def test_where_nothing_can_be_looked_for_that_is_said_beside_the_only_error(root: Path, tmp_path: Path) -> None:
+    (root / "m01_s01_correct.npz").rename(tmp_path / "elsewhere.npz")
+    (root / "m01_s01_correct.npz").symlink_to(tmp_path / "elsewhere.npz")
+    reader = replace(ui_prmd.READER, find=lambda root: listed(root, "*.npz"))
+    (found,) = examine_copy(reader, root).findings
+    assert found.file == "m01_s01_correct.npz"
+    assert found.remedy.endswith("then check again: no recording could be looked at")
+
+
+def test_a_recording_under_a_name_that_the_reader_does_not_know_is_noted(root: Path) -> None:
+    (root / "m01_s01_correct.npz").rename(root / "m1_s01_correct.npz")
+    (root / "._m01_s01_correct.npz").write_bytes(b"\0")
+    (note,) = [one for one in examine_copy(ui_prmd.READER, root).findings if "not read" in one.rule]
+    assert (note.severity, note.file) == ("note", "")
+    assert note.rule == "files beside the recordings that are not read: 1, namely m1_s01_correct.npz"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Pickles and links out of a folder are found by their names and first bytes, and never opened."""
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,24 @@ def test_a_link_out_of_the_folder_is_found_and_not_followed(tmp_path: Path) -> N
     found = rules(root)
     assert set(found) == {"folder", "file.npz", "nowhere.npz"}
     assert all("outside the folder" in rule for rule in found.values())
+
+
+@pytest.mark.parametrize("member", ["../../evil", "/etc/evil", "a/../../evil", "C:\\evil", "..\\evil"])
+@pytest.mark.parametrize("name", ["a.npz", "copy.zip"])
+def test_an_archive_that_would_unpack_out_of_its_folder_is_found_and_not_unpacked(
+    tmp_path: Path, name: str, member: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("joints.npy", b"")
+        archive.writestr(member, b"evil")
+    assert list(rules(tmp_path)) == [name]
+    assert "would be unpacked outside its folder" in rules(tmp_path)[name]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_archive_that_cannot_be_read_is_left_to_whoever_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04" + bytes(100))
+    assert rules(tmp_path) == {}
 
 
 def test_a_folder_that_is_reached_by_a_link_is_its_own_inside(tmp_path: Path) -> None:

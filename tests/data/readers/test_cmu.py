@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flag3d_ray.data.readers.cmu import NAMES, READER, evenly, find, load
+from flag3d_ray.data import lexicon
+from flag3d_ray.data.readers.cmu import EXERCISES, NAMES, READER, evenly, find, load
 from flag3d_ray.data.splits import load_split
 from flag3d_ray.errors import DataError
 from flag3d_ray.skeleton import layout
@@ -53,11 +54,33 @@ def as_acclaim(root: Path) -> None:
 def test_every_interval_counted_with_high_confidence_is_a_sequence(tmp_path):
     save(tmp_path)
     twist, squat = READER.read(tmp_path)
-    assert (twist.sample_id, twist.action_id, twist.action, twist.count) == ("13_29_01", "C06", "twist", 3)
-    assert (squat.sample_id, squat.action_id, squat.action, squat.count) == ("13_29_03", "C03", "squat", 2)
+    assert (twist.sample_id, twist.action_id, twist.action, twist.count) == ("13_29_01", "C06", "Twist", 3)
+    assert (squat.sample_id, squat.action_id, squat.action, squat.count) == ("13_29_03", "C03", "Squat", 2)
     assert (twist.subject, twist.take, twist.fps, twist.layout) == ("S013", 29, 120.0, "cmu31")
     np.testing.assert_array_equal(twist.joints_MTVC[0], motion()[:60])
     np.testing.assert_array_equal(squat.joints_MTVC[0], motion()[84:])  # the table says 1.0 s, the trial has 0.958
+
+
+def test_texts_are_the_lexicons_at_three_levels_with_standards_that_nobody_scored(tmp_path):
+    save(tmp_path)
+    twist, _ = READER.read(tmp_path)
+    assert twist.captions == lexicon.captions("C06")
+    assert len(set(twist.captions)) == 3
+    assert twist.standards == tuple(standard.text for standard in lexicon.standards("C06"))
+    assert twist.keys_RS is None
+
+
+def test_an_exercise_has_the_caption_of_its_name():
+    words = {
+        "ToeTouch1": "Toe Touch With One Hand",
+        "ToeTouch2": "Toe Touch With Two Hands",
+        "JumpJack": "Jumping Jack",
+    }
+    assert list(EXERCISES.values()) == list(range(1, 13))
+    for exercise, action_id in zip(EXERCISES, lexicon.cmu_exercise_ids(), strict=True):
+        name = lexicon.captions(action_id)[0]
+        assert name == words.get(exercise, name)
+        assert exercise in words or name.replace(" ", "").replace("And", "") == exercise
 
 
 def test_repetitions_are_spaced_evenly_and_fill_the_interval(tmp_path):
@@ -188,7 +211,7 @@ def test_the_real_intervals_are_bodies_of_human_size_with_the_counts_of_the_tabl
     samples = list(ingested(READER, REAL))
     counts = {sample.sample_id: (sample.action, sample.count) for sample in samples}
     assert len(samples) == 8
-    assert counts["13_29_02"] == ("twist", 3)
+    assert counts["13_29_02"] == ("Twist", 3)
     assert sum(count for _, count in counts.values()) == 23
     bones = layout("cmu31").edges
     for sample in samples:

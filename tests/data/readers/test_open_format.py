@@ -168,7 +168,8 @@ def test_a_table_of_joints_may_have_its_columns_in_any_order(folder):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(turned)
     np.testing.assert_array_equal(samples(folder)[0].joints_MTVC, before)
-    np.testing.assert_allclose(before[0, 10, layout("flag3d24").index("left_wrist")], [0.2, 1.45, 0], atol=1e-5)
+    sway = 0.01 * np.sin(np.pi / 3)  # in frame 10 of 60
+    np.testing.assert_allclose(before[0, 10, layout("flag3d24").index("left_wrist")], [0.2 + sway, 1.45, 0], atol=1e-5)
 
 
 def test_files_that_no_row_names_are_left_out_and_logged(folder, caplog):
@@ -237,7 +238,9 @@ Damage = Callable[[Path], object]
         (lambda f: card(f, layout="kinect"), "layout 'kinect'", "unknown joint layout"),
         (lambda f: card(f, fps=None), "sequences.csv, row 2", "no fps here and none in dataset.json"),
         (lambda f: (f / "sequences.csv").unlink(), "sequences.csv", "no such file"),
-        (lambda f: (f / "sequences.csv").write_bytes(b"\xff\xfe\x00"), "sequences.csv", "not a table in UTF-8"),
+        (lambda f: (f / "sequences.csv").write_bytes(b"\xff\xfe\x00"), "sequences.csv, row 1", "0xff is not UTF-8"),
+        (lambda f: edit(f / "sequences.csv", "P02-A001,A", 'P02-A001,"A'), "row 4", "not a row of a table"),
+        (lambda f: os.truncate(f / "repetitions.csv", 10 << 30), "repetitions.csv", "10737418240 bytes, more than"),
         (lambda f: (f / "sequences.csv").write_text(""), "sequences.csv, row 1", "missing column sample_id, action_id"),
         (
             lambda f: (f / "sequences.csv").write_text("sample_id;action_id\n"),
@@ -257,12 +260,12 @@ Damage = Callable[[Path], object]
         (lambda f: edit(f / "sequences.csv", "P02,lab,,,,,1,", "P02,lab,,,,,1.5,"), "row 4", "take is '1.5'"),
         (lambda f: edit(f / "sequences.csv", "P02,lab,,,,,1,", "P02,lab,,,,,1,nan"), "row 4", "fps is 'nan'"),
         (lambda f: edit(f / "sequences.csv", "P02,lab", "P02,studio"), "row 4", "source is 'studio'"),
-        (lambda f: (f / "joints" / "P02-A001.npz").unlink(), "P02-A001", "neither P02-A001.npz nor P02-A001.csv"),
-        (lambda f: (f / "joints" / "P02-A001.csv").write_text("x"), "P02-A001", "both .npz and .csv"),
+        (lambda f: (f / "joints" / "P02-A001.npz").unlink(), "P02-A001.npz", "neither P02-A001.npz nor P02-A001.csv"),
+        (lambda f: (f / "joints" / "P02-A001.csv").write_text("x"), "P02-A001.npz", r"P02-A001\.csv is there too"),
         (lambda f: (f / "joints").rename(f / "joint"), "joints", "no such folder"),
         (lambda f: replaced_by_a_pipe(f / "sequences.csv"), "sequences.csv", "no such file"),
-        (lambda f: replaced_by_a_pipe(f / "joints" / "P02-A001.npz"), "P02-A001", "neither P02-A001.npz nor"),
-        (lambda f: replaced_by_a_folder(f / "joints" / "P02-A001.npz"), "P02-A001", "neither P02-A001.npz nor"),
+        (lambda f: replaced_by_a_pipe(f / "joints" / "P02-A001.npz"), "P02-A001.npz", "neither P02-A001.npz nor"),
+        (lambda f: replaced_by_a_folder(f / "joints" / "P02-A001.npz"), "P02-A001.npz", "neither P02-A001.npz nor"),
         (lambda f: os.truncate(f / "dataset.json", 10 << 30), "dataset.json", "10737418240 bytes: not a card"),
         (
             lambda f: edit(f / "repetitions.csv", "P02-A001,0", "P09-A001,0"),
@@ -277,7 +280,11 @@ Damage = Callable[[Path], object]
             "row 10",
             r"\[40, 61\) leaves the 60",
         ),
-        (lambda f: edit(f / "repetitions.csv", "P02-A001,40,60", "P02-A001,40,40"), "row 10", "is empty"),
+        (
+            lambda f: edit(f / "repetitions.csv", "P02-A001,40,60", "P02-A001,40,40"),
+            "row 10",
+            "ends before it starts or",
+        ),
         (lambda f: edit(f / "repetitions.csv", "P02-A001,40,60", "P02-A001,39,60"), "row 10", "ends, at 40"),
         (lambda f: edit(f / "repetitions.csv", "key1", "key2"), "repetitions.csv, row 1", "columns key2"),
         (lambda f: edit(f / "captions.csv", "A002", "A003"), "captions.csv", "no row for action A002"),

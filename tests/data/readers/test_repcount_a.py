@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flag3d_ray.data import lexicon
 from flag3d_ray.data.readers.repcount_a import SPELLINGS, find, load, omitted, reader
 from flag3d_ray.data.splits import load_split
 from flag3d_ray.errors import DataError
@@ -73,12 +74,30 @@ def test_a_video_is_read_with_its_type_and_intervals(copy):
     sample = load(find(copy)[0])
     assert (sample.sample_id, sample.action, sample.subject, sample.source) == (
         "train3 é",
-        "squat",
+        "Squat",
         "unknown",
         "natural",
     )
     assert sample.reps_R2.tolist() == [[0, 5], [5, 9], [10, 20]]
     assert (sample.layout, sample.unit, sample.fps, sample.keys_RS) == ("smpl24", "m", 30.0, None)
+
+
+def test_texts_are_the_lexicons_at_three_levels_with_standards_that_nobody_scored(copy):
+    sample = load(find(copy)[0])
+    assert sample.captions == lexicon.captions("R09")
+    assert len(set(sample.captions)) == 3
+    assert sample.standards == tuple(standard.text for standard in lexicon.standards("R09"))
+    assert sample.keys_RS is None
+    assert "Captions and standards are this project's own words" in reader(copy).card.limits
+
+
+@pytest.mark.parametrize(("kind", "action_id"), list(zip(SPELLINGS, lexicon.repcount_ids(), strict=True)))
+def test_a_type_has_the_caption_of_its_name(copy, kind, action_id):
+    write(copy, "train", f"0,{kind},stu1_2.mp4,1,0,9,,,,,,")
+    sample = load(find(copy)[0])
+    assert sample.action_id == action_id
+    letters = "".join(letter for letter in sample.action.lower() if letter.isalpha())
+    assert letters == ("otherexercise" if kind == "others" else kind.replace("_", ""))
 
 
 def test_units_and_axes_of_the_card_become_metres_and_y_up(copy):

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from flag3d_ray.data import schema
@@ -16,6 +17,7 @@ from flag3d_ray.data.readers.ui_prmd import (
     examine,
     joint_centres,
     read_recording,
+    splits,
 )
 from flag3d_ray.errors import DataError
 from flag3d_ray.skeleton import FLAG3D24
@@ -311,3 +313,16 @@ def test_all_hundred_and_ten_real_recordings_obey_the_schema():
         schema.check_sample(sample, sample.sample_id)
     assert len({sample.sample_id for sample in samples}) == 110
     assert sum(sample.count for sample in samples) == 1100
+
+
+def test_people_are_split_and_movements_too_where_all_that_are_held_out_are_there():
+    people = [f"S{number:02d}" for number in range(1, 8)]
+
+    def names(*movements: int) -> list[str]:
+        index = pa.table(
+            {"subject": people * len(movements), "action_id": np.repeat([f"M{m:03d}" for m in movements], 7)}
+        )
+        return [split.name for split in splits(REAL, index)]
+
+    assert names(1, 2, 3, 9) == ["by_person", "by_action"]
+    assert names(1, 3, 9) == names(2, 4) == ["by_person"]
