@@ -79,8 +79,9 @@ class Batch:
     """What a method sees: B clips of equal length, on one device.
 
     Persons are folded into B. `valid_BT` is False on padding. `text_BLD` holds one embedding per token (L = 1: the pooled
-    sentence) and has width D = 0 for methods without language. `density_BT` and `count_B` are the counting targets; they
-    are None where labels must not be read (`flag3d count`).
+    sentence) and has width D = 0 for methods without language. `density_BT`, `count_B` and `reps_BT` (the repetition that
+    a frame belongs to: 0, 1, ..., and -1 where none) are the counting targets; they are None where labels must not be read
+    (`flag3d count`).
     """
 
     clip_ids: tuple[str, ...]
@@ -90,6 +91,7 @@ class Batch:
     text_valid_BL: Bool[Tensor, "B L"]
     density_BT: Float[Tensor, "B T"] | None = None
     count_B: Float[Tensor, " B"] | None = None
+    reps_BT: Int[Tensor, "B T"] | None = None
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -105,7 +107,7 @@ class Batch:
 
     def without_labels(self) -> "Batch":
         """The same batch with the targets removed, for prediction."""
-        return replace(self, density_BT=None, count_B=None)
+        return replace(self, density_BT=None, count_B=None, reps_BT=None)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,8 +1,9 @@
-"""Ground-truth density: repetitions per frame of a clip, from annotated first and exclusive last frames.
+"""Ground truth of a clip's frames, from annotated first and exclusive last frames: the density of repetitions, and which
+repetition a frame belongs to.
 
-Each repetition becomes a Gaussian that spans it at three standard deviations to either side of its middle, integrated
-over the unit bin of each frame (TransRAC's construction). Two choices differ from the released code and have a
-`released` value:
+In the density each repetition becomes a Gaussian that spans it at three standard deviations to either side of its
+middle, integrated over the unit bin of each frame (TransRAC's construction). Two choices differ from the released code
+and have a `released` value:
 
 * `construction`: "accumulate" (default) adds the Gaussians and gives each repetition a mass of exactly 1. The
   released "assign" overwrites the frame that neighbouring repetitions share: 62 contiguous repetitions in 128 frames
@@ -20,7 +21,7 @@ from math import erf, sqrt
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Integer
+from jaxtyping import Float, Float32, Int, Int32, Integer
 
 from flag3d_ray.errors import DataError
 
@@ -59,15 +60,10 @@ def density_batch(
     Raises:
         DataError: repetitions are empty, overlap, are out of order or leave the clip.
     """
-    counts_B = np.array([len(reps_R2) for reps_R2 in reps])
-    clip_N = np.repeat(np.arange(len(reps)), counts_B)
-    reps_N2 = np.concatenate([np.empty((0, 2), np.int64), *reps]).astype(np.int64)
-    _check(reps_N2, clip_N, lengths_B)
+    reps_N2, clip_N, _ = _flat(reps, lengths_B)
     span_N2 = label_index(reps_N2, np.asarray(lengths_B)[clip_N, None], frames, pad_labels)
     first_N, width_N = span_N2[:, 0], span_N2[:, 1] - span_N2[:, 0]
-    # One flat entry (E) per repetition and frame it covers: a clip is covered about once, so there are few.
-    rep_E = np.repeat(np.arange(len(reps_N2)), width_N + 1)
-    offset_E = np.arange(len(rep_E)) - np.repeat(np.cumsum(width_N + 1) - (width_N + 1), width_N + 1)
+    rep_E, offset_E = _entries(width_N + 1)
     cell_E = clip_N[rep_E] * frames + first_N[rep_E] + offset_E
     mass_E = _profiles(frames, construction == "accumulate")[width_N[rep_E], offset_E]
     cells = len(reps) * frames
@@ -77,6 +73,30 @@ def density_batch(
         density = np.zeros(cells)
         density[cell_E] = mass_E
     return density.astype(np.float32).reshape(len(reps), frames)
+
+
+def repetition_batch(
+    reps: Sequence[Integer[np.ndarray, "_ 2"]],
+    lengths_B: Integer[np.ndarray, " B"],
+    frames: int,
+    pad_labels: PadLabels = "aligned",
+) -> Int32[np.ndarray, "B T"]:
+    """The repetition that each frame of B clips belongs to, counted from 0, and -1 where none; arguments and errors as
+    in `density_batch`.
+
+    A repetition [s, e) has the frames from ceil(s N / F) up to, not including, ceil(e N / F): a frame on the boundary of
+    two belongs to the later one. One too short to have a frame takes that of its start, unless a later one starts there
+    too; a clip then shows fewer repetitions than it has.
+    """
+    reps_N2, clip_N, number_N = _flat(reps, lengths_B)
+    length_N = np.asarray(lengths_B)[clip_N]
+    first_N = label_index(reps_N2[:, 0], length_N, frames, pad_labels)
+    end_N = np.maximum(_position(reps_N2[:, 1], length_N, frames, pad_labels), first_N + 1)
+    rep_E, offset_E = _entries(end_N - first_N)
+    reps_BT = np.full((len(reps), frames), -1, np.int32)
+    # Where entries share a frame the last one stays, which is the later repetition.
+    reps_BT[clip_N[rep_E], first_N[rep_E] + offset_E] = number_N[rep_E]
+    return reps_BT
 
 
 def label_index(
@@ -89,10 +109,37 @@ def label_index(
 
     Integer arithmetic: in floating point ceil(t / F * N) lands one frame late where t N is a multiple of F.
     """
-    resampled = np.minimum(-(-frame * frames // length), frames - 1)
-    if pad_labels == "stretched":
-        return resampled
-    return np.where(length < frames, np.minimum(frame, length - 1), resampled)
+    last = frames - 1 if pad_labels == "stretched" else np.minimum(length, frames) - 1
+    return np.minimum(_position(frame, length, frames, pad_labels), last)
+
+
+def _position(
+    frame: Int[np.ndarray, "*shape"], length: Int[np.ndarray, "*#shape"], frames: int, pad_labels: PadLabels
+) -> Int[np.ndarray, "*shape"]:
+    """`label_index` without its bound: the end of a clip has the position behind its last frame."""
+    resampled = -(-frame * frames // length)
+    return resampled if pad_labels == "stretched" else np.where(length < frames, frame, resampled)
+
+
+def _flat(
+    reps: Sequence[Integer[np.ndarray, "_ 2"]], lengths_B: Integer[np.ndarray, " B"]
+) -> tuple[Int[np.ndarray, "N 2"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """All repetitions of a batch in one array, checked; the clip of each and its number within the clip."""
+    counts_B = np.array([len(reps_R2) for reps_R2 in reps], np.int64)
+    clip_N = np.repeat(np.arange(len(reps)), counts_B)
+    reps_N2 = np.concatenate([np.empty((0, 2), np.int64), *reps]).astype(np.int64)
+    _check(reps_N2, clip_N, lengths_B)
+    return reps_N2, clip_N, _entries(counts_B)[1]
+
+
+def _entries(widths_N: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
+    """One flat entry per repetition and frame it covers: the repetition, and 0, 1, ... within it.
+
+    A clip is covered about once, so there are few.
+    """
+    ends_N = np.cumsum(widths_N)
+    rep_E = np.repeat(np.arange(len(widths_N)), widths_N)
+    return rep_E, np.arange(len(rep_E)) - (ends_N - widths_N)[rep_E]
 
 
 @lru_cache(maxsize=8)

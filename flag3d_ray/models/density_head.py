@@ -172,12 +172,25 @@ class DensityHead(nn.Module):
             nn.Linear(second, 1),
         )
 
+    def start_layers_alike(self) -> None:
+        """Give all transformer layers the weights of the first, as `torch.nn.TransformerEncoder` copies one layer."""
+        layers = list(self.transformer)[:-1]
+        for layer in layers[1:]:
+            layer.load_state_dict(layers[0].state_dict())
+
     def forward(self, features_BTF: Float[Tensor, "B T F"]) -> Float[Tensor, "B T"]:
         """The density times the scale that the loss asks for; not bounded below."""
+        return self.regress(self.embed(features_BTF))
+
+    def embed(self, features_BTF: Float[Tensor, "B T F"]) -> Float[Tensor, "B T H"]:
+        """Each frame by its similarity to all others, projected to the width of the transformer."""
         image_BSTT = self.similarity(features_BTF)
         # Channels last: the rows then lie as (frame, channel) in memory, the order in which the projection reads them.
         image_BTTS = self.conv(image_BSTT.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
         rows_BTF = self.conv_dropout(F.relu(self.norm(image_BTTS))).flatten(2)
-        x_BTF = self.project_norm(F.relu(self.project(rows_BTF)))
-        x_BTF = self.transformer(self.position_dropout(x_BTF + self.positions))
-        return self.density(x_BTF).squeeze(-1)
+        return self.project_norm(F.relu(self.project(rows_BTF)))
+
+    def regress(self, embedded_BTH: Float[Tensor, "B T H"]) -> Float[Tensor, "B T"]:
+        """Transformer and regression of the embedded frames."""
+        x_BTH = self.transformer(self.position_dropout(embedded_BTH + self.positions))
+        return self.density(x_BTH).squeeze(-1)

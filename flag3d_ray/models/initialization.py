@@ -1,16 +1,27 @@
-"""Initial weights of HL-GCN, for either formulation of its parameters."""
+"""Initial weights: drawn from a seed alone; the recipe of HL-GCN, for either formulation of its parameters."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
     from flag3d_ray.models.hlgcn import Block
 
 Initialization = Literal["recipe", "framework"]
+
+
+@contextmanager
+def weights_from(seed: int) -> Iterator[None]:
+    """Modules built in this context have weights drawn from `seed` alone; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def initialize(block: Block, how: Initialization) -> None:

@@ -53,9 +53,12 @@ class RepetitionCounter(nn.Module):
         Raises:
             ValueError: the batch has no density.
         """
+        return self.density_loss(self(batch), batch)
+
+    def density_loss(self, output_BT: Float[Tensor, "B T"], batch: Batch) -> Float[Tensor, ""]:
+        """The loss of scaled densities that the network gave for a batch."""
         if batch.density_BT is None:
             raise ValueError("the loss needs a batch with density_BT")
-        output_BT = self(batch)
         label_BT = batch.density_BT
         return (output_BT.to(label_BT.dtype) - self.density_scale * label_BT).square().mean()
 

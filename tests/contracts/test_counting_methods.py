@@ -17,7 +17,7 @@ import flag3d_ray
 from flag3d_ray.data.clips import open_clips
 from flag3d_ray.identity import run_key
 from flag3d_ray.methods.catalogue import COUNTING, RECORDED
-from flag3d_ray.methods.counting.hl_rac import HLRAC
+from flag3d_ray.methods.counting.hl_rac import HLRAC, DensityNetwork
 from flag3d_ray.run import Run, run_from_json, to_json
 from flag3d_ray.sample import Batch, Prediction
 from flag3d_ray.store import RunFolder
@@ -25,6 +25,21 @@ from flag3d_ray.training.checkpoint import save_tensors
 from flag3d_ray.training.fit import batches_of, clip_spec, load_estimator
 
 FUSIONS = ("addition", "cross_attention", "multiplication")
+SMALLEST: dict[str, dict[str, Any]] = {
+    "RepNet": {
+        **{"widths": (4, 4), "temporal_width": 16, "conv_channels": 4, "model_width": 16, "attention_heads": 2},
+        **{"feed_forward": 16, "hidden_widths": (16, 16), "dropout": 0.0},
+    },
+    "EasyShots": {
+        **{"widths": (4, 4), "model_width": 16, "attention_heads": 2, "feed_forward": 32, "cross_blocks": 1},
+        **{"window_blocks": 2, "exemplar_steps": 4},
+    },
+    "DeTRC": {
+        **{"widths": (4, 4), "model_width": 16, "attention_heads": 2, "feed_forward": 32, "encoder_layers": 1},
+        **{"decoder_layers": 2, "queries": 24},
+    },
+    "MERAC": {"path_widths": (4, 8, 4)},
+}
 
 
 @pytest.fixture(
@@ -35,13 +50,10 @@ def run(request, tiny_run) -> Run:
     name, _, fusion = request.param.partition(" ")
     kind: Any = next(kind for kind in COUNTING if kind.__name__ == name)
     smallest = tiny_run().method
-    if name == "TransRAC":
-        return tiny_run(smallest)
-    if fusion:
-        return tiny_run(
-            kind(fusion=fusion, **{field.name: getattr(smallest, field.name) for field in fields(smallest)})
-        )
-    return tiny_run(kind())
+    shared = {field.name: getattr(smallest, field.name) for field in fields(smallest)}
+    if issubclass(kind, DensityNetwork):
+        return tiny_run(kind(**shared, **SMALLEST.get(name, {}), **({"fusion": fusion} if fusion else {})))
+    return tiny_run(kind(**SMALLEST.get(name, {})))
 
 
 def is_network(estimator: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Density labels against the construction as plain loops, the released code's known sums, and what must be refused."""
+"""Labels against their rules as plain loops, the released code's known sums, and what must be refused."""
 
 import math
 from itertools import pairwise
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flag3d_ray.data.labels import density_batch, density_labels, label_index
+from flag3d_ray.data.labels import density_batch, density_labels, label_index, repetition_batch
 from flag3d_ray.errors import DataError
 
 FRAMES = 128
@@ -126,3 +126,64 @@ def test_wrong_annotations_are_refused_with_the_clip_and_the_repetition(reps):
 def test_a_repetition_of_the_next_clip_may_start_before_the_last_of_this_one_ends():
     batch = density_batch([contiguous(2, 200), contiguous(2, 200)], np.array([200, 200]), FRAMES)
     np.testing.assert_array_equal(batch[0], batch[1])
+
+
+def owners(reps: np.ndarray, length: int, pad_labels: str) -> list[int]:
+    """The repetition of each frame of one clip, repetition by repetition."""
+
+    def position(t: int) -> int:
+        padded = length < FRAMES and pad_labels == "aligned"
+        return t if padded else math.ceil(t * FRAMES / length - 1e-9)
+
+    frames = [-1] * FRAMES
+    for index, (start, end) in enumerate(reps.tolist()):
+        first = min(position(start), FRAMES - 1)
+        for frame in range(first, max(position(end), first + 1)):
+            frames[frame] = index
+    return frames
+
+
+@pytest.mark.parametrize("pad_labels", ["aligned", "stretched"])
+@settings(derandomize=True, deadline=None)
+@given(annotations())
+def test_the_repetition_of_a_frame_equals_its_rule_as_a_plain_loop(pad_labels, clip):
+    reps, length = clip
+    ours = repetition_batch([reps], np.array([length]), FRAMES, pad_labels)
+    assert ours[0].tolist() == owners(reps, length, pad_labels)
+
+
+def test_a_frame_between_two_repetitions_belongs_to_the_later_one_and_none_is_left_over():
+    (frames,) = repetition_batch([contiguous(16, 1280)], np.array([1280]), FRAMES)
+    assert frames.tolist() == [index for index in range(16) for _ in range(8)]
+
+
+def test_a_repetition_before_a_rest_has_no_frame_of_the_rest():
+    (frames,) = repetition_batch([np.array([[0, 40], [80, 128]])], np.array([128]), FRAMES)
+    assert frames.tolist() == [0] * 40 + [-1] * 40 + [1] * 48
+
+
+def test_repetitions_of_two_frames_are_all_there_and_shorter_than_a_frame_some_are_not():
+    (fine,) = repetition_batch([contiguous(62, 62 * 40)], np.array([62 * 40]), FRAMES)
+    assert sorted(set(fine.tolist())) == list(range(62))
+    (coarse,) = repetition_batch([contiguous(300, 3000)], np.array([3000]), FRAMES)
+    assert (np.diff(coarse) > 0).all()
+    (alone,) = repetition_batch([np.array([[1001, 1002]])], np.array([3000]), FRAMES)
+    assert np.flatnonzero(alone == 0).tolist() == [43]
+
+
+def test_the_frames_of_padding_belong_to_no_repetition():
+    (frames,) = repetition_batch([contiguous(4, 40)], np.array([40]), FRAMES)
+    assert (frames[:40] >= 0).all()
+    assert (frames[40:] == -1).all()
+
+
+def test_a_batch_gives_the_repetitions_of_its_clips_and_a_clip_may_have_none():
+    clips = [contiguous(5, 300), np.empty((0, 2), np.int64), contiguous(2, 90), np.array([[10, 11]])]
+    lengths = np.array([300, 50, 90, 700])
+    batch = repetition_batch(clips, lengths, FRAMES)
+    assert batch.dtype == np.int32
+    assert (batch[1] == -1).all()
+    for row, reps, length in zip(batch, clips, lengths, strict=True):
+        np.testing.assert_array_equal(row, repetition_batch([reps], np.array([length]), FRAMES)[0])
+    with pytest.raises(DataError, match="clip 1 of the batch, repetition"):
+        repetition_batch([clips[0], clips[0]], np.array([300, 200]), FRAMES)

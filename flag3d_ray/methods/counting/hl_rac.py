@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from flag3d_ray.methods.base import Shapes
+    from flag3d_ray.models.density_head import DensityHead
     from flag3d_ray.models.hlgcn import HLGCN
     from flag3d_ray.models.hlgcn_plain import PlainHLGCN
     from flag3d_ray.models.rac import RepetitionCounter
@@ -31,7 +32,7 @@ class Profile:
         text_axis: the joint whose features text points weight: `source` (Eq. 8) or `target`.
         axes: `correct`, or `scrambled`: the memory of [T, V, C] read as [T, C, V] without a transposition.
         orientation: edges all `inward`, or in the mixed directions of the `released` list.
-        initialization: AGCN's `recipe`, or `framework` defaults.
+        initialization: AGCN's `recipe`, or `framework` defaults, with which all transformer layers start as copies of one.
         fuse_level: text fused into the `adjacency`, or into `feature` maps as Eq. 5 reads literally.
         divisor: similarity scores over sqrt(`head_width`), or over a `fixed` 8.
         leftovers: hold the parameters of the released model that no output depends on: a value projection, a
@@ -97,27 +98,29 @@ class DensityNetwork:
         self, shapes: Shapes, seed: int, *, fusion: Fusion | Literal["none"], tokens: bool = False
     ) -> RepetitionCounter:
         """The module, with weights drawn from `seed` alone and the global random state left as it was."""
-        import torch
-
-        from flag3d_ray.models.density_head import DensityHead, HeadSizes
+        from flag3d_ray.models.initialization import weights_from
         from flag3d_ray.models.rac import RepetitionCounter
         from flag3d_ray.models.text_points import TextPoints
         from flag3d_ray.skeleton import layout
 
-        profile = self.profile
-        sizes = HeadSizes(**{field.name: getattr(self, field.name) for field in fields(HeadSizes)})
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with weights_from(seed):
             encoder = self._encoder(shapes, fusion)
             return RepetitionCounter(
                 encoder,
-                DensityHead(
-                    encoder.features, shapes.frames, sizes, divisor=profile.divisor, leftovers=profile.leftovers
-                ),
+                self._head(encoder.features, shapes.frames),
                 TextPoints(shapes.text_width, len(layout(shapes.layout))) if fusion != "none" else None,
                 tokens=tokens,
-                density_scale=profile.density_scale,
+                density_scale=self.profile.density_scale,
             )
+
+    def _head(self, features: int, frames: int) -> DensityHead:
+        from flag3d_ray.models.density_head import DensityHead, HeadSizes
+
+        sizes = HeadSizes(**{field.name: getattr(self, field.name) for field in fields(HeadSizes)})
+        head = DensityHead(features, frames, sizes, divisor=self.profile.divisor, leftovers=self.profile.leftovers)
+        if self.profile.initialization == "framework":
+            head.start_layers_alike()
+        return head
 
     def _encoder(self, shapes: Shapes, fusion: Fusion | Literal["none"]) -> HLGCN | PlainHLGCN:
         from flag3d_ray.models.graph import adjacency
