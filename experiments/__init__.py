@@ -1,10 +1,8 @@
-"""Declarations only: what is asked, never how it runs. A file loads in well under a second, without Ray or torch."""
+"""Declarations only: what is asked, never how it runs. A file loads in well under a second, without Ray or torch.
 
-TABLES = {
-    3: "experiments.table03_counting",
-    4: "experiments.table04_ablations",
-    6: "experiments.table06_captions",
-}
+Tables are found by their file's name: `table03_counting` is `flag3d table 3`, `table_transfer` is `flag3d table transfer`.
+"""
+
 SWEEPS = {
     "hlrac": "experiments.search_hlrac",
 }

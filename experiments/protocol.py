@@ -12,32 +12,57 @@ from typing import Any, Literal, get_args
 from flag3d_ray.errors import RunError
 from flag3d_ray.methods.base import Method
 from flag3d_ray.methods.counting.hl_rac import HLRAC, DensityNetwork, Fusion
+from flag3d_ray.methods.counting.hl_rac import PAPER as PAPER_PROFILE
 from flag3d_ray.methods.counting.transrac import TransRAC
 from flag3d_ray.run import DataSpec, Run, Text, TrainSpec
 
 Level = Literal[1, 2, 3]
+Caption = Literal["true", "shuffled"]
 
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 LEVELS: tuple[Level, ...] = get_args(Level)
 CROPS = 10
 SEEDS = (0, 1, 2)
-# FLAG3D++ counts actions that training never saw. UI-PRMD has too few actions for that and tests on unseen people.
-SPLITS = {"synthetic": "by_action", "synthetic-demo": "by_action", "ui_prmd": "by_person"}
-# Fitted methods are not trained, so that no training setting may tell two of their runs apart.
+# Fitted methods are not trained, so that no training setting may tell two of their runs apart; nor are models that are
+# judged on other data than they were trained on.
 FITTED = TrainSpec(epochs=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """How a dataset is split and tested; fields as in `DataSpec`."""
+
+    split: str
+    test_crops: int = CROPS
+    test_windows: Literal["crops", "counts"] = "crops"
+
+
+# FLAG3D++ counts actions that training never saw. UI-PRMD has few actions and tests on unseen people; its recordings all
+# count ten, so that each is tested on one window of every count from 1 to 10. CMU's repetitions have no borders to crop
+# at. The fractions that Table 7 prints are of 113 clips: whole videos.
+DATASETS: Mapping[str, Judged] = {
+    "synthetic": Judged(split="by_action"),
+    "synthetic-demo": Judged(split="by_action"),
+    "flag3d": Judged(split="released"),
+    "ui_prmd": Judged(split="by_person", test_windows="counts"),
+    "cmu_exercise": Judged(split="all_test", test_crops=1),
+    "repcount_a": Judged(split="released", test_crops=1),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How learned methods are trained on a dataset: the schedule, and the training side's crops and augmentation.
 
-    `crops`, `turn` and `noise` as in `DataSpec`; the test side has ten crops always.
+    `crops`, `turn` and `noise` as in `DataSpec`. Without `warm_start` training begins with random weights, whatever the
+    preset: its warm start has learned one skeleton, and a dataset may have another.
     """
 
     train: TrainSpec
     crops: int = CROPS
     turn: float = 0.0
     noise: float = 0.0
+    warm_start: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +88,10 @@ class Preset:
         """The recipe of a dataset."""
         return self.own.get(dataset, self.recipe)
 
+    def warm_start_for(self, dataset: str) -> TrainSpec | None:
+        """How the network that a dataset's learned methods start from was trained."""
+        return self.warm_start if self.recipe_for(dataset).warm_start else None
+
 
 # The smallest network that still learns. Batches of 16: on one core the number of updates decides, not their noise.
 SMALL = DensityNetwork(
@@ -77,6 +106,10 @@ SMALL = DensityNetwork(
     density_widths=(64, 32),
     dropout=(0.0, 0.0, 0.0),
 )
+# As many clips as warm start and recipe together. Nobody has measured it: RepCountA's skeletons are everybody's own.
+REPCOUNT_A = Recipe(
+    train=TrainSpec(epochs=24, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048), warm_start=False
+)
 DEMO = Preset(
     name="demo",
     dataset="synthetic-demo",
@@ -86,6 +119,7 @@ DEMO = Preset(
     recipe=Recipe(
         train=TrainSpec(epochs=2, batch=16, learning_rate=5e-4, max_clips_per_epoch=640, max_validation_clips=128)
     ),
+    own={"repcount_a": REPCOUNT_A},
     warm_start=TrainSpec(
         epochs=6, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128, keep="last"
     ),
@@ -104,7 +138,7 @@ TINY = Preset(
     recipe=Recipe(
         train=TrainSpec(epochs=3, batch=16, learning_rate=5e-4, max_clips_per_epoch=2048, max_validation_clips=128)
     ),
-    own={"ui_prmd": UI_PRMD},
+    own={"ui_prmd": UI_PRMD, "repcount_a": REPCOUNT_A},
     warm_start=TrainSpec(
         epochs=20, batch=16, learning_rate=1e-3, max_clips_per_epoch=2048, max_validation_clips=128, keep="last"
     ),
@@ -133,19 +167,26 @@ def preset(name: str) -> Preset:
 
 def hl_rac(size: Preset, fusion: Fusion) -> HLRAC:
     """HL-RAC as the paper writes it (profile `paper`), in a preset's size."""
-    return HLRAC(fusion=fusion, **_sizes(size))
+    return HLRAC(fusion=fusion, **sizes(size.network))
 
 
 def transrac(size: Preset) -> TransRAC:
     """The same network without language."""
-    return TransRAC(**_sizes(size))
+    return TransRAC(**sizes(size.network))
+
+
+def text_free(method: DensityNetwork) -> TransRAC:
+    """The network of a method without its language, in the sizes and the profile of the method."""
+    # Without text there is nothing that a text axis could tell apart.
+    profile = replace(method.profile, text_axis=PAPER_PROFILE.text_axis)
+    return replace(TransRAC(**sizes(method)), profile=profile)
 
 
 def notes(size: Preset, dataset: str) -> tuple[str, ...]:
     """What a reader of a table of this size must know beyond the paper's protocol."""
-    said = []
-    if size.warm_start is not None:
-        clips = size.warm_start.epochs * size.warm_start.max_clips_per_epoch
+    said, start = [], size.warm_start_for(dataset)
+    if start is not None:
+        clips = start.epochs * start.max_clips_per_epoch
         said.append(
             f"Warm start: with each seed, all learned methods start from one text-free network of the same size, trained "
             f"on {clips} crops of the training actions of {size.dataset}; the paper trains each from random weights."
@@ -156,12 +197,14 @@ def notes(size: Preset, dataset: str) -> tuple[str, ...]:
             f"Training clips: {recipe.crops} crops per sequence, headings turned by up to {recipe.turn:g} rad, noise of "
             f"{1000 * recipe.noise:g} mm; the paper has ten crops and neither."
         )
+    if dataset in DATASETS and DATASETS[dataset].test_windows == "counts":
+        said.append(f"Test clips of {dataset}: one window of every count from 1 to {CROPS} per recording.")
     return tuple(said)
 
 
-def text(size: Preset, encoder: str = "", level: Level = 1) -> Text:
+def text(size: Preset, encoder: str = "", level: Level = 1, *, tokens: bool = False, caption: Caption = "true") -> Text:
     """The language of a run: one pooled vector per caption, of level 1 (the action's name) by default."""
-    return Text(encoder=encoder or size.text_encoder, caption_level=level)
+    return Text(encoder=encoder or size.text_encoder, caption_level=level, tokens=tokens, caption=caption)
 
 
 def data(size: Preset, dataset: str, language: Text | None = None) -> DataSpec:
@@ -170,40 +213,65 @@ def data(size: Preset, dataset: str, language: Text | None = None) -> DataSpec:
     Raises:
         RunError: the dataset has no split in this protocol.
     """
-    recipe = size.recipe_for(dataset)
+    recipe, judged = size.recipe_for(dataset), _judged(dataset)
     return DataSpec(
         dataset=dataset,
-        split=_split(dataset),
+        split=judged.split,
         frames=size.frames,
         crops=recipe.crops,
-        test_crops=CROPS,
+        test_crops=judged.test_crops,
+        test_windows=judged.test_windows,
         text=language,
         turn=recipe.turn,
         noise=recipe.noise,
     )
 
 
-def learned(size: Preset, dataset: str, method: Method, language: Text | None = None, seed: int = 0) -> Run:
-    """A run of a method that trains, from the preset's warm start where it has one."""
-    start = None
-    if size.warm_start is not None:
-        start = Run(method=transrac(size), data=data(size, size.dataset), train=size.warm_start, seed=seed)
-    train = size.recipe_for(dataset).train
-    return Run(method=method, data=data(size, dataset, language), train=train, seed=seed, init_from=start)
+def learned(
+    size: Preset,
+    dataset: str,
+    method: Method,
+    language: Text | None = None,
+    seed: int = 0,
+    *,
+    parts: tuple[str, ...] = (),
+) -> Run:
+    """A run of a method that trains, from the preset's warm start where the dataset has one.
+
+    Without `parts` the whole text-free network is trained first, so that a method of another profile or depth starts from
+    one of its own; with them these modules start from the preset's.
+    """
+    start, train = size.warm_start_for(dataset), size.recipe_for(dataset).train
+    run = Run(method=method, data=data(size, dataset, language), train=train, seed=seed)
+    if start is None:
+        return run
+    twin = text_free(method) if isinstance(method, DensityNetwork) and not parts else transrac(size)
+    source = Run(method=twin, data=data(size, size.dataset), train=start, seed=seed)
+    return replace(run, init_from=source, init_parts=parts)
 
 
 def fitted(size: Preset, dataset: str, method: Method, seed: int = 0) -> Run:
     """A run of a method that is fitted in one pass or not at all, on clips without added noise."""
-    clips = replace(data(size, dataset), turn=0.0, noise=0.0)
-    return Run(method=method, data=clips, train=FITTED, seed=seed)
+    return Run(method=method, data=_still(data(size, dataset)), train=FITTED, seed=seed)
 
 
-def _sizes(size: Preset) -> dict[str, Any]:
-    return {one.name: getattr(size.network, one.name) for one in fields(DensityNetwork)}
+def transferred(size: Preset, run: Run, dataset: str) -> Run:
+    """The model of a run, as it is, judged on another dataset."""
+    clips = _still(data(size, dataset, run.data.text))
+    return Run(method=run.method, data=clips, train=FITTED, seed=run.seed, init_from=run)
 
 
-def _split(dataset: str) -> str:
-    if dataset not in SPLITS:
-        remedy = f"choose one of {', '.join(SPLITS)}, or add its split to experiments/protocol.py"
+def _still(clips: DataSpec) -> DataSpec:
+    return replace(clips, turn=0.0, noise=0.0)
+
+
+def sizes(network: DensityNetwork) -> dict[str, Any]:
+    """The fields that the density network and methods built on it share."""
+    return {one.name: getattr(network, one.name) for one in fields(DensityNetwork)}
+
+
+def _judged(dataset: str) -> Judged:
+    if dataset not in DATASETS:
+        remedy = f"choose one of {', '.join(DATASETS)}, or add its split to experiments/protocol.py"
         raise RunError(where=f"dataset {dataset!r}", rule="the protocol has no split for it", remedy=remedy)
-    return SPLITS[dataset]
+    return DATASETS[dataset]

@@ -31,7 +31,7 @@ def table(
     base = base_run(preset, dataset, text_encoder)
     rows = (*_augmentation(base, seeds), *_encoders(base, seeds))
     return Table(
-        number=NUMBER,
+        name=str(NUMBER),
         title=printed.title,
         dataset=dataset,
         preset=size.name,

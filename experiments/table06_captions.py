@@ -29,7 +29,7 @@ def table(
         runs = tuple(run.with_seed(seed) for seed in seeds)
         rows.append(Row(method=f"level_{level}", label=row.label, runs=runs, published=row.metrics))
     return Table(
-        number=NUMBER,
+        name=str(NUMBER),
         title=printed.title,
         dataset=dataset,
         preset=size.name,

@@ -22,11 +22,15 @@ OBJECT_STORE_BYTES = 512 * 2**20  # of a local Ray; batches in flight are all th
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """The language a method reads: encoder, caption level (1 name, 2 details, 3 instructions), pooled or token outputs."""
+    """The language a method reads: encoder, caption level (1 name, 2 details, 3 instructions), pooled or token outputs.
+
+    `caption` `shuffled` gives every action the caption of another one of its side of the split (`data.caption_order`).
+    """
 
     encoder: str = "bert"
     caption_level: Literal[1, 2, 3] = 1
     tokens: bool = False
+    caption: Literal["true", "shuffled"] = "true"
 
     def __post_init__(self) -> None:
         if self.caption_level not in (1, 2, 3):
@@ -39,7 +43,9 @@ class Text:
 class DataSpec:
     """Which clips a run trains and is judged on.
 
-    `crops` and `test_crops` are the copies per sequence of Section 4.2's augmentation (1: whole sequences only).
+    `crops` and `test_crops` are the copies per sequence of Section 4.2's augmentation (1: whole sequences only). With
+    `test_windows` `counts` copy k of a validation or test sequence is a window of k + 1 repetitions instead
+    (`data.count_windows`).
     `labels` and `pad_labels` choose the density construction; the released values are `assign` and `stretched`.
     `turn` (radians) and `noise` (metres) are training-time augmentation beyond the paper, 0 by default: a random heading
     and sensor noise, drawn anew for each seed, epoch and clip. `exclude` is the digest of an exclusion list stored with the
@@ -51,6 +57,7 @@ class DataSpec:
     frames: int = 128
     crops: int = 10
     test_crops: int = 10
+    test_windows: Literal["crops", "counts"] = "crops"
     text: Text | None = None
     labels: Literal["accumulate", "assign"] = "accumulate"
     pad_labels: Literal["aligned", "stretched"] = "aligned"
@@ -83,16 +90,29 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One cell's question. Frozen, comparable, and exactly serialisable."""
+    """One cell's question. Frozen, comparable, and exactly serialisable.
+
+    `init_from` is the run whose weights it starts from; `init_parts` names the top-level modules of which they are taken
+    (`encoder`), and is empty for all. With no epochs nothing is trained: the other run's model, judged on this run's data.
+    """
 
     method: Method
     data: DataSpec = field(default_factory=DataSpec)
     train: TrainSpec = field(default_factory=TrainSpec)
     seed: int = 0
     init_from: "Run | None" = None
+    init_parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.init_parts and self.init_from is None:
+            rule = f"init_parts {', '.join(self.init_parts)} and no run to start from"
+            raise RunError(where="Run", rule=rule, remedy="give init_from, or leave init_parts out")
         canonical_json(self)
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether it is another run's model on other data: started from a run and trained for no epoch."""
+        return self.init_from is not None and not self.train.epochs
 
     def with_seed(self, seed: int) -> "Run":
         """The same question with another seed, the run it starts from included."""
@@ -107,12 +127,15 @@ class Run:
 
     @property
     def label(self) -> str:
-        """A short name for people: method, fusion, text, whether others start from it, seed."""
+        """A short name for people: method, fusion, text, whether others start from it or what it was trained on, seed."""
         text, fusion = self.data.text, getattr(self.method, "fusion", None)
         words = [self.method.name if fusion is None else f"{self.method.name}_{fusion}"]
         if self.method.language and text is not None:
             words += [text.encoder, f"level {text.caption_level}"]
+            words += ["shuffled captions"] if text.caption == "shuffled" else []
         words += ["warm start"] if self.train.keep == "last" else []
+        if self.is_transfer and self.init_from is not None:
+            words += [f"from {self.init_from.data.dataset} to {self.data.dataset}"]
         return ", ".join([*words, f"seed {self.seed}"])
 
     def key(self, digests: Mapping[str, str]) -> str:
@@ -233,7 +256,7 @@ def parameters(run: Run) -> dict[str, str]:
         if isinstance(value, dict):
             for key, item in value.items():
                 walk(f"{prefix}.{key}" if prefix else key, item)
-        elif value not in (None, ""):
+        elif value not in (None, "", []):
             flat[prefix] = str(value)
 
     walk("", {k: v for k, v in to_json(run).items() if k not in ("type", "init_from")})

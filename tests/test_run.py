@@ -60,6 +60,9 @@ class Odd:
         replace(RUN, data=replace(RUN.data, text=None)),
         replace(RUN, data=replace(RUN.data, exclude="0123456789ab")),
         replace(RUN, init_from=RUN),
+        replace(RUN, init_from=RUN, init_parts=("encoder",)),
+        replace(RUN, data=replace(RUN.data, test_windows="counts")),
+        replace(RUN, data=replace(RUN.data, text=Text(encoder="lexical", caption="shuffled"))),
     ],
 )
 def test_whatever_a_run_asks_is_in_its_key(other: Run) -> None:
@@ -213,3 +216,38 @@ def test_a_record_from_before_exclusion_lists_is_a_run_without_one() -> None:
 def test_a_parameter_without_a_value_is_not_told() -> None:
     assert "data.exclude" not in parameters(RUN)
     assert parameters(RUN.excluding("synthetic", "0123456789ab"))["data.exclude"] == "0123456789ab"
+
+
+def test_parts_of_no_run_are_refused() -> None:
+    with pytest.raises(RunError, match="init_parts encoder and no run to start from"):
+        replace(RUN, init_parts=("encoder",))
+
+
+def test_parts_survive_json_and_another_seed_and_are_a_parameter_where_there_are_any() -> None:
+    run = replace(RUN, init_from=RUN, init_parts=("encoder",))
+    assert run_from_json(to_json(run), RECORDED) == run
+    assert run.with_seed(4).init_parts == ("encoder",)
+    assert parameters(run)["init_parts"] == "['encoder']"
+    assert "init_parts" not in parameters(RUN)
+    assert canonical_json(run) != canonical_json(replace(run, init_parts=()))
+
+
+def test_a_record_from_before_parts_windows_and_shuffled_captions_is_a_run_without_them() -> None:
+    old = to_json(RUN)
+    del old["init_parts"], old["data"]["test_windows"], old["data"]["text"]["caption"]
+    assert run_from_json(old, RECORDED) == RUN
+
+
+def test_a_model_that_is_judged_on_other_data_says_which() -> None:
+    source = replace(RUN, seed=2)
+    moved = Run(method=Random(), data=DataSpec(dataset="ui_prmd"), train=TrainSpec(epochs=0), seed=2, init_from=source)
+    assert moved.is_transfer
+    assert moved.label == "random, from synthetic to ui_prmd, seed 2"
+    assert not source.is_transfer
+    assert not replace(moved, train=TrainSpec()).is_transfer
+    assert not replace(source, train=TrainSpec(epochs=0)).is_transfer
+
+
+def test_a_label_says_that_captions_are_shuffled() -> None:
+    text = Text(encoder="lexical", caption="shuffled")
+    assert "shuffled captions" in Run(method=HLRAC(), data=DataSpec(text=text)).label

@@ -1,6 +1,7 @@
 """Scoring from the store: numbers, intervals, verdicts and reasons, on generated predictions."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,17 +17,21 @@ from flag3d_ray.home import Home
 from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.metrics import counting_metrics
 from flag3d_ray.run import DataSpec, Run, Text, parameters
-from flag3d_ray.scoring import clip_values, score, verdict
+from flag3d_ray.scoring import clip_values, not_here, score, verdict
 from flag3d_ray.statistics import Interval
-from flag3d_ray.tables import COUNTING_METRICS, Row, Table, Variant
+from flag3d_ray.tables import COUNTING_METRICS, VARIANTS, Column, Row, ScoredTable, Size, Slice, Table, Variant
 
 ACTIONS, SEQUENCES, CROPS = 4, 3, 2
 CLIPS = ACTIONS * SEQUENCES * CROPS
+BODY_PARTS = ("arm", "arm", "leg", "hip")
+ARM = Slice(id="arm", label="Arm", body_parts=("arm",))
+LEG = Slice(id="leg", label="Leg", body_parts=("leg", "hip"))
+WAIST = Slice(id="waist", label="Waist", body_parts=("waist",))
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Home:
-    """A home whose runs are named by label and seed, on a dataset that is only a digest."""
+    """A home whose runs are named by label and seed, on a dataset that passes for being there."""
 
     def key(run: Run, _home: Home) -> str:
         if run.data.text is not None:
@@ -34,7 +39,7 @@ def home(tmp_path, monkeypatch) -> Home:
         return f"low{parameters(run)['method.low']}-seed{run.seed}"
 
     monkeypatch.setattr(scoring, "run_key", key)
-    monkeypatch.setattr(scoring, "load_manifest", lambda folder: SimpleNamespace(digest="0123456789abcdef"))
+    monkeypatch.setattr(scoring, "not_here", lambda run, home: "")
     return Home(tmp_path)
 
 
@@ -51,7 +56,7 @@ def finish(home: Home, run: Run, count_N: np.ndarray, truth_N: np.ndarray, order
         "clip_id": [f"clip{clip:04d}" for clip in rows],
         "sample_id": [sequences[clip] for clip in rows],
         "action_id": [actions[clip] for clip in rows],
-        "body_part": ["arm"] * CLIPS,
+        "body_part": [BODY_PARTS[clip // (SEQUENCES * CROPS)] for clip in rows],
         "subject": ["P1"] * CLIPS,
         "truth": [truth_N[clip] for clip in rows],
         "count": [count_N[clip] for clip in rows],
@@ -68,7 +73,7 @@ def row(*seeds: int, low: int = 1, text: Text | None = None, **more) -> Row:
 
 
 def table(*rows: Row, dataset: str = "synthetic", preset: str = "tiny") -> Table:
-    return Table(number=3, title="Counting", dataset=dataset, preset=preset, rows=rows)
+    return Table(name="3", title="Counting", dataset=dataset, preset=preset, rows=rows)
 
 
 @pytest.mark.parametrize("variant", [Variant(f, r) for f in ("paper", "released") for r in (False, True)])
@@ -109,7 +114,7 @@ def test_a_scored_row_counts_its_test_set(home):
     declared = row(0)
     finish(home, declared.runs[0], truth(), truth())
     scored = score(table(declared), home, draws=20).rows[0]
-    assert (scored.seeds, scored.clips, scored.sequences, scored.actions) == (1, CLIPS, ACTIONS * SEQUENCES, ACTIONS)
+    assert (scored.seeds, scored.size) == (1, Size(CLIPS, ACTIONS * SEQUENCES, ACTIONS))
 
 
 def test_clips_without_repetitions_leave_the_mae_and_stay_in_the_rest(home):
@@ -195,13 +200,13 @@ def test_on_synthetic_data_even_an_equal_number_is_not_comparable(home):
 def test_verdict_on_comparable_data(printed, seeds, key, says):
     declared = row(0, published={} if printed is None else {key: printed})
     comparable = table(declared, dataset="flag3d++", preset="paper")
-    assert verdict(comparable, declared, key, Interval(0.30, 0.29, 0.31), seeds) == says
+    assert verdict(comparable, declared, Column(key), Interval(0.30, 0.29, 0.31), seeds) == says
 
 
 def test_one_run_of_a_method_without_randomness_can_reproduce():
     declared = row(0, published={"mae": 0.3}, deterministic=True)
     comparable = table(declared, dataset="flag3d++", preset="paper")
-    assert verdict(comparable, declared, "mae", Interval(0.30, 0.29, 0.31), 1) == "reproduced"
+    assert verdict(comparable, declared, Column("mae"), Interval(0.30, 0.29, 0.31), 1) == "reproduced"
 
 
 def test_clip_values_are_the_terms_of_the_metrics():
@@ -221,3 +226,100 @@ def test_a_scored_table_says_how_many_sequences_its_list_names(home):
     told = declared.excluding(store_exclusions(home.dataset("synthetic"), rows, rows.sample_ids))
     assert score(told, home).excluded == 2
     assert score(told, home).table.exclude == rows.digest[:12]
+
+
+def mean_of(scored: ScoredTable, id: str) -> float:
+    measured = scored.cell(id).measured
+    assert measured is not None
+    return measured.mean
+
+
+@pytest.mark.parametrize("shown", VARIANTS[:2])
+def test_the_other_variants_come_with_the_one_that_is_shown(home, shown):
+    truth_N, declared = truth(), row(0, 1)
+    for run in declared.runs:
+        finish(home, run, truth_N + np.random.default_rng(run.seed).normal(0, 1, CLIPS), truth_N)
+    asked = replace(table(declared), metrics=("mae", "obo/1"))
+    scored = score(asked, home, variant=shown, draws=10)
+    assert tuple(one.variant for one in scored.every_variant) == VARIANTS
+    for one in scored.others:
+        alone = score(asked, home, variant=one.variant, draws=10)
+        assert replace(one, others=()) == replace(alone, others=())
+    assert len({mean_of(one, "T3:random1:mae") for one in scored.every_variant}) == 4
+
+
+def sliced(declared: Row, *slices: Slice) -> Table:
+    return replace(table(declared), name="5", metrics=("mae", "obo/1"), slices=slices)
+
+
+def test_a_slice_is_scored_on_the_clips_of_its_body_parts(home):
+    truth_N, declared = truth(), row(0, published={"arm/mae": 0.5})
+    count_N = truth_N + np.linspace(0, 3, CLIPS)
+    finish(home, declared.runs[0], count_N, truth_N)
+    scored = score(sliced(declared, ARM, LEG), home, draws=20)
+    half = CLIPS // 2
+    for part, clips in (("arm", slice(0, half)), ("leg", slice(half, CLIPS))):
+        expected = counting_metrics(count_N[clips], truth_N[clips])
+        for key in ("mae", "obo/1"):
+            assert mean_of(scored, f"T5:random1:{part}/{key}") == pytest.approx(expected[key])
+        assert scored.cell(f"T5:random1:{part}/mae").size == Size(half, 2 * SEQUENCES, 2)
+    assert scored.cell("T5:random1:arm/mae").published == 0.5
+
+
+def test_slices_that_part_the_test_set_average_to_the_whole_by_their_clips(home):
+    truth_N, declared = truth(), row(0)
+    finish(home, declared.runs[0], truth_N + np.linspace(0, 3, CLIPS), truth_N)
+    whole, cut = score(table(declared), home, draws=20), score(sliced(declared, ARM, LEG), home, draws=20)
+    for key in ("mae", "obo/1"):
+        cells = [cut.cell(f"T5:random1:{part}/{key}") for part in ("arm", "leg")]
+        weighted = np.average([c.measured.mean for c in cells if c.measured], weights=[c.size.clips for c in cells])
+        assert weighted == pytest.approx(mean_of(whole, f"T3:random1:{key}"))
+
+
+def test_a_slice_without_a_clip_has_no_number_and_says_so(home):
+    declared = row(0)
+    finish(home, declared.runs[0], truth(), truth())
+    cell = score(sliced(declared, ARM, WAIST), home, draws=20).cell("T5:random1:waist/mae")
+    assert (cell.measured, cell.verdict, cell.size) == (None, "no clip", Size())
+
+
+def test_rows_of_one_table_may_be_tested_on_several_datasets(home):
+    here, other = row(0), replace(row(0, low=2), runs=(Run(method=Random(low=2), data=DataSpec(dataset="ui_prmd")),))
+    for declared in (here, other):
+        finish(home, declared.runs[0], truth(), truth())
+    scored = score(table(here, other), home, draws=20)
+    assert [(one.source.dataset, one.source.split) for one in scored.rows] == [
+        ("synthetic", "by_action"),
+        ("ui_prmd", "by_action"),
+    ]
+
+
+def test_a_run_whose_data_are_not_here_says_how_to_get_them(tiny_home, tiny_run):
+    run = tiny_run()
+    assert not_here(run, tiny_home) == ""
+    elsewhere = replace(run, data=replace(run.data, dataset="ui_prmd"))
+    assert not_here(elsewhere, tiny_home) == ("no dataset 'ui_prmd' here: flag3d data ingest ui_prmd PATH-TO-YOUR-COPY")
+    assert "ui_prmd" in not_here(replace(run, init_from=elsewhere), tiny_home)
+    moonlit = replace(run, data=replace(run.data, split="by_moon"))
+    assert not_here(moonlit, tiny_home).startswith("no split 'by_moon'; there are: by_action: ")
+
+
+def test_a_table_without_its_data_is_not_run_for_that_reason(tmp_path):
+    scored = score(table(row(0)), Home(tmp_path), draws=20)
+    assert scored.rows[0].state == "not run"
+    assert scored.rows[0].reason == "no dataset 'synthetic' here: flag3d data make synthetic"
+    assert scored.rows[0].source.digest == ""
+
+
+def test_two_skeletons_do_not_share_a_network(tiny_home, tiny_run, monkeypatch):
+    layouts = {"tiny": "flag3d24", "other": "cmu31"}
+    for name in ("require", "is_stored"):
+        monkeypatch.setattr(scoring, name, lambda *_: True)
+    monkeypatch.setattr(scoring, "load_manifest", lambda folder: SimpleNamespace(layout=layouts[folder.name]))
+    source = tiny_run()
+    other = replace(source, data=replace(source.data, dataset="other"), init_from=source)
+    assert not_here(other, tiny_home) == (
+        "other is in the layout cmu31, tiny in flag3d24: "
+        "flag3d data ingest other PATH-TO-YOUR-COPY --layout flag3d24 --force"
+    )
+    assert not_here(replace(source, init_from=source), tiny_home) == ""

@@ -1,5 +1,6 @@
 """Declaring tables: what a `Table` refuses, and what its columns mean."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,25 @@ from flag3d_ray import tables
 from flag3d_ray.errors import RunError
 from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.run import DataSpec, Run
-from flag3d_ray.tables import Row, ScoredCell, ScoredRow, ScoredTable, Table, Variant, load_table, metric
+from flag3d_ray.tables import (
+    VARIANTS,
+    Column,
+    Row,
+    ScoredCell,
+    ScoredRow,
+    ScoredTable,
+    Slice,
+    Source,
+    Table,
+    Variant,
+    declared_tables,
+    load_table,
+    metric,
+)
+
+SOURCE = Source("synthetic", "d", "by_action")
+ARM = Slice(id="arm", label="Arm", body_parts=("arm",))
+LEG = Slice(id="leg", label="Leg", body_parts=("leg", "hip"))
 
 
 def run(seed: int = 0) -> Run:
@@ -16,7 +35,7 @@ def run(seed: int = 0) -> Run:
 
 
 def table(*rows: Row, dataset: str = "synthetic", preset: str = "tiny") -> Table:
-    return Table(number=3, title="Counting", dataset=dataset, preset=preset, rows=rows)
+    return Table(name="3", title="Counting", dataset=dataset, preset=preset, rows=rows)
 
 
 def test_a_row_without_runs_must_say_why():
@@ -65,14 +84,53 @@ def test_a_column_says_its_direction_and_its_formula():
 
 def test_a_cell_is_found_by_its_id_and_an_unknown_one_names_the_remedy():
     row = Row(method="random", label="Random", runs=(run(),))
-    cell = ScoredCell(id="T3:random:mae", metric="mae", measured=None, published=2.363, verdict="not run")
-    scored_row = ScoredRow(row=row, state="not run", cells=(cell,))
-    scored = ScoredTable(
-        table=table(row), variant=Variant(), rows=(scored_row,), dataset_digest="d", split="by_action", draws=10
-    )
+    cell = ScoredCell(id="T3:random:mae", column=Column("mae"), measured=None, published=2.363, verdict="not run")
+    scored_row = ScoredRow(row=row, state="not run", cells=(cell,), source=SOURCE)
+    scored = ScoredTable(table=table(row), variant=Variant(), rows=(scored_row,), draws=10)
     assert scored.cell("T3:random:mae").published == 2.363
     with pytest.raises(RunError, match="T3:METHOD:METRIC with one of random"):
         scored.cell("T3:repnet:mae")
+
+
+def test_a_table_of_ours_has_a_name_instead_of_a_number_and_nothing_to_be_compared_with():
+    row = Row(method="random", label="Random", runs=(run(),))
+    ours = Table(name="transfer", title="Transfer", dataset="synthetic", preset="tiny", rows=(row,))
+    assert (ours.is_printed, ours.stem, ours.incomparable) == (False, "table_transfer", "")
+    assert ours.group == "table_transfer-tiny-synthetic"
+    assert ours.cell_id(row, Column("mae")) == "transfer:random:mae"
+    scored = ScoredTable(table=ours, variant=Variant(), rows=(), draws=10)
+    with pytest.raises(RunError, match="write transfer:METHOD:METRIC"):
+        scored.cell("T3:random:mae")
+
+
+def test_slices_multiply_the_columns_and_name_them():
+    row = Row(method="knn", label="KNN", runs=(run(),))
+    cut = Table(
+        name="5",
+        title="Parts",
+        dataset="synthetic",
+        preset="tiny",
+        rows=(row,),
+        metrics=("mae", "obo/1"),
+        slices=(ARM, LEG),
+    )
+    assert [column.key for column in cut.columns] == ["arm/mae", "arm/obo/1", "leg/mae", "leg/obo/1"]
+    assert cut.cell_id(row, cut.columns[1]) == "T5:knn:arm/obo/1"
+    assert [column.key for column in table(row).columns] == list(table(row).metrics)
+
+
+def test_a_table_is_tested_on_what_its_runs_read():
+    elsewhere = Run(method=Random(), data=DataSpec(dataset="ui_prmd"))
+    both = Row(method="a", label="A", runs=(run(),)), Row(method="b", label="B", runs=(elsewhere,))
+    assert table(*both).tested_on == ("synthetic", "ui_prmd")
+    assert table(Row(method="later", label="L", why_not="later")).tested_on == ("synthetic",)
+
+
+def test_every_variant_stands_in_the_same_order_whichever_is_shown():
+    row = Row(method="random", label="Random", runs=(run(),))
+    tables = {v: ScoredTable(table=table(row), variant=v, rows=(), draws=10) for v in VARIANTS}
+    shown = replace(tables[VARIANTS[2]], others=tuple(tables[v] for v in VARIANTS if v != VARIANTS[2]))
+    assert tuple(one.variant for one in shown.every_variant) == VARIANTS
 
 
 def test_seeds_are_named_as_what_they_are():
@@ -80,21 +138,26 @@ def test_seeds_are_named_as_what_they_are():
         Row(method="a", label="A", runs=(run(),)),
         Row(method="b", label="B", runs=(run(),), deterministic=True),
     )
-    assert ScoredRow(row=learned, state="measured", cells=(), seeds=1).seeds_label == "1 seed"
-    assert ScoredRow(row=learned, state="measured", cells=(), seeds=3).seeds_label == "3 seeds"
-    assert ScoredRow(row=still, state="measured", cells=(), seeds=1).seeds_label == "no draw"
+    assert ScoredRow(row=learned, state="measured", cells=(), source=SOURCE, seeds=1).seeds_label == "1 seed"
+    assert ScoredRow(row=learned, state="measured", cells=(), source=SOURCE, seeds=3).seeds_label == "3 seeds"
+    assert ScoredRow(row=still, state="measured", cells=(), source=SOURCE, seeds=1).seeds_label == "no draw"
 
 
-def test_load_table_finds_a_declaration_by_number_and_hands_its_options_on(monkeypatch):
+def test_a_declaration_is_found_by_its_files_name_and_handed_its_options(monkeypatch, tmp_path):
+    package = tmp_path / "declared"
+    package.mkdir()
+    for name in ("__init__", "table07_seven", "table_ours", "tables", "search_table", "table7_typo"):
+        (package / f"{name}.py").write_text("")
     declared = table(dataset="ui_prmd")
     modules = {
-        "experiments": SimpleNamespace(TABLES={7: "experiments.seven"}),
-        "experiments.seven": SimpleNamespace(table=lambda preset: {"demo": declared}[preset]),
+        "experiments": SimpleNamespace(__path__=[str(package)], __name__="declared"),
+        "declared.table07_seven": SimpleNamespace(table=lambda preset: {"demo": declared}[preset]),
     }
     monkeypatch.setattr(tables.importlib, "import_module", modules.__getitem__)
-    assert load_table(7, preset="demo") is declared
-    with pytest.raises(RunError, match="choose one of 7"):
-        load_table(1)
+    assert declared_tables() == {"7": "declared.table07_seven", "ours": "declared.table_ours"}
+    assert load_table("7", preset="demo") is declared
+    with pytest.raises(RunError, match="choose one of 7, ours"):
+        load_table("1")
 
 
 def test_a_table_without_the_sequences_of_a_list_asks_other_runs_under_another_group():

@@ -15,7 +15,12 @@ HomeOption = Annotated[
 ]
 PresetOption = Annotated[str, typer.Option("--preset", help="Size of everything: demo, tiny or paper.")]
 DatasetOption = Annotated[
-    str, typer.Option("--dataset", help="synthetic, synthetic-demo or ui_prmd.", show_default="synthetic of the preset")
+    str,
+    typer.Option(
+        "--dataset",
+        help="synthetic, synthetic-demo, flag3d, ui_prmd, repcount_a or cmu_exercise.",
+        show_default="synthetic of the preset",
+    ),
 ]
 SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, as 0-2 or 0,3,7.")]
 EncoderOption = Annotated[

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -28,17 +28,23 @@ from flag3d_ray.commands.statistics import statistics
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
 
+if TYPE_CHECKING:
+    from flag3d_ray.progress import Cell
+    from flag3d_ray.tables import Table
+
 
 def table(
-    number: Annotated[int, typer.Argument(help="The paper's table: 2, 3, 4 or 6.")],
+    name: Annotated[
+        str, typer.Argument(help="The paper's table: 2, 3, 4, 5, 6 or 7; or one of ours: ablations, transfer.")
+    ],
     preset: PresetOption = "tiny",
     dataset: DatasetOption = "",
     seeds: SeedsOption = "0-2",
     text_encoder: EncoderOption = "",
     variant: Annotated[
-        str, typer.Option("--variant", help="MAE formula: paper divides by c, released by c + 0.1.")
+        str, typer.Option("--variant", help="MAE formula shown: paper divides by c, released by c + 0.1.")
     ] = "paper",
-    rounded: Annotated[bool, typer.Option("--rounded", help="Round predicted counts before the metrics.")] = False,
+    rounded: Annotated[bool, typer.Option("--rounded", help="Show metrics of rounded counts.")] = False,
     exclude: ExcludeOption = None,
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Run what is missing, or only show what is there.")
@@ -51,10 +57,12 @@ def table(
     track: TrackOption = True,
     home: HomeOption = None,
 ) -> None:
-    """Run a table of the paper and print it: measured beside published. Typing it again continues it.
+    """Run a table and print it: measured beside published. Typing it again continues it.
 
-    Table 2 trains nothing: it describes every dataset that is here, or the one of --dataset. With --exclude the sequences of
-    a list are in no part of the split; the table says how many, and `flag3d data check --write-exclusions` writes such a list.
+    Table 2 trains nothing: it describes every dataset that is here, or the one of --dataset. Rows whose data are not here are
+    not run and say how to get them. The csv and html files hold every variant of the metrics, whichever is shown. With
+    --exclude the sequences of a list are in no part of the split; the table says how many, and
+    `flag3d data check --write-exclusions` writes such a list.
 
     Example: flag3d table 3 --preset tiny --seeds 0-2
     """
@@ -65,29 +73,43 @@ def table(
     from flag3d_ray.tables import Variant, load_table
 
     console = wide_console()
-    if number == 2:
+    if name == "2":
         if exclude is not None:
             raise RunError(where="--exclude", rule="table 2 describes whole datasets", remedy="leave it out")
         statistics(Home.at(home), console, [dataset] if dataset else [])
         return
-    dataset = dataset or default_dataset(preset)
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
-    declared = load_table(number, **options)
+    declared = load_table(name, **options)
     launch = Launch(Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
     if exclude is not None:
-        declared = declared.excluding(_stored(launch, dataset, exclude, make=run))
-    cells = []
-    if run:
-        with interruptible(console):
-            name = f"Table {number}, preset {preset}, {dataset}"
-            cells = launch.ensure(declared.runs(), name, declared.group)
-            console.print(summary(cells))
+        declared = declared.excluding(_stored(launch, declared.dataset, exclude, make=run))
+    cells = _run(declared, launch, dataset) if run else []
     scored = score(declared, launch.home, variant=Variant(variant, rounded))
     console.print(render.terminal(scored))
     for path in render.write(scored, launch.home):
         console.print(f"written: {path}", soft_wrap=True, highlight=False)
     if any(cell.state == "failed" for cell in cells):
         raise SystemExit(1)
+
+
+def _run(declared: "Table", launch: Launch, dataset: str) -> "list[Cell]":
+    """Run what can be run here. A dataset that was asked for by name must be here; others leave their rows out."""
+    from flag3d_ray.data.catalogue import SYNTHETIC
+    from flag3d_ray.execution import with_dependencies
+    from flag3d_ray.scoring import not_here
+
+    made = sorted({run.data.dataset for run in with_dependencies(declared.runs())} & SYNTHETIC.keys())
+    with interruptible(launch.console):
+        # The one that was named comes first: making others takes minutes, and it may not be here.
+        launch.data(*([dataset] if dataset and dataset not in made else []), *made)
+        here = [run for run in declared.runs() if not not_here(run, launch.home)]
+        if not here:
+            return []
+        cells = launch.ensure(
+            here, f"Table {declared.name}, preset {declared.preset}, {declared.dataset}", declared.group
+        )
+        launch.console.print(summary(cells))
+    return cells
 
 
 def train(
@@ -119,7 +141,7 @@ def train(
 
     console = wide_console()
     dataset = dataset or default_dataset(preset)
-    rows = load_table(3, preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder).rows
+    rows = load_table("3", preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder).rows
     runs = {row.method: row.runs[0] for row in rows if row.runs}
     if method not in runs:
         raise RunError(

@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float32, Int
 
+from flag3d_ray.data.caption_order import told
+from flag3d_ray.data.count_windows import draw_window
 from flag3d_ray.data.crops import Crop, draw_crop, resample_indices
 from flag3d_ray.data.dataset import Dataset, open_dataset
 from flag3d_ray.data.exclusions import load_exclusions
-from flag3d_ray.data.labels import density_batch
+from flag3d_ray.data.labels import density_batch, repetition_batch
 from flag3d_ray.data.splits import split_indices
 from flag3d_ray.data.text import EmbeddingTable, encoder
 from flag3d_ray.errors import DataError
@@ -55,6 +57,7 @@ class Clips:
         self.dataset: Dataset = open_dataset(spec.folder)
         self._sequences = _remaining(self.dataset, split_indices(self.dataset, spec.data.split, spec.part), spec)
         self._texts = embedding_table(spec) if spec.data.text is not None else None
+        self._captions = captions(spec)
 
     def __len__(self) -> int:
         return len(self._sequences) * self.spec.copies
@@ -93,7 +96,7 @@ class Clips:
         reps = [crop.reps_R2 for crop in crops]
         data = self.spec.data
         density_BT = density_batch(reps, lengths_B, frames, data.labels, data.pad_labels)
-        text_BLD, text_valid_BL = self._text([sample.captions for sample in samples])
+        text_BLD, text_valid_BL = self._text([sample.action_id for sample in samples])
         return Batch(
             clip_ids=tuple(
                 self._clip_id(int(clip), sample.sample_id) for clip, sample in zip(clips, samples, strict=True)
@@ -104,6 +107,7 @@ class Clips:
             text_valid_BL=text_valid_BL,
             density_BT=torch.from_numpy(density_BT),
             count_B=torch.tensor([float(len(reps_R2)) for reps_R2 in reps]),
+            reps_BT=torch.from_numpy(repetition_batch(reps, lengths_B, frames, data.pad_labels)),
         )
 
     def _clip_id(self, clip: int, sample_id: str) -> str:
@@ -111,6 +115,8 @@ class Clips:
 
     def _crop(self, clip: int, sample: Sample) -> Crop:
         """Drawn again each time: 20 microseconds, where keeping them would take 50 MB per process at 180,000 clips."""
+        if self.spec.part != "train" and self.spec.data.test_windows == "counts":
+            return draw_window(sample.sample_id, 1 + clip % self.spec.copies, sample.reps_R2)
         if self.spec.copies == 1:
             return Crop(0, sample.frames, sample.reps_R2)
         return draw_crop(sample.sample_id, clip % self.spec.copies, sample.reps_R2, sample.frames)
@@ -132,17 +138,17 @@ class Clips:
                 moved[row] += rng.normal(0, data.noise, joints_BTVC[row].shape).astype(np.float32)
         return moved
 
-    def _text(self, captions: list[tuple[str, str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _text(self, actions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         text = self.spec.data.text
         if text is None or self._texts is None:
-            return torch.zeros(len(captions), 1, 0), torch.ones(len(captions), 1, dtype=torch.bool)
-        embedded_BLD, valid_BL = self._texts.lookup([three[text.caption_level - 1] for three in captions], text.tokens)
+            return torch.zeros(len(actions), 1, 0), torch.ones(len(actions), 1, dtype=torch.bool)
+        embedded_BLD, valid_BL = self._texts.lookup([self._captions[action] for action in actions], text.tokens)
         return torch.from_numpy(embedded_BLD), torch.from_numpy(valid_BL)
 
 
 @lru_cache(maxsize=8)
 def captions(spec: ClipSpec) -> dict[str, str]:
-    """Action id -> the caption that the spec's level reads; empty without text. An action has one caption."""
+    """Action id -> the caption that its clips are read with; empty without text. An action has one caption."""
     text, found = spec.data.text, {}
     if text is None:
         return found
@@ -152,7 +158,7 @@ def captions(spec: ClipSpec) -> dict[str, str]:
         for sample_id, action, levels in zip(*columns.values(), strict=True):
             if sample_id not in excluded:
                 found[action] = levels[text.caption_level - 1]
-    return found
+    return told(found, open_dataset(spec.folder), spec.data, spec.part)
 
 
 def _remaining(dataset: Dataset, rows_N: Int[np.ndarray, " n"], spec: ClipSpec) -> Int[np.ndarray, " k"]:

@@ -1,6 +1,6 @@
 """One run, in this process: open its clips, build its method, train or fit it, leave a model in its folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -92,15 +92,22 @@ def clip_spec(run: Run, home: Home, part: Part) -> ClipSpec:
 
 
 def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: bool = False) -> None:
-    """Train or fit on one device without Ray; continues from the folder's last checkpoint."""
+    """Train or fit on one device without Ray; continues from the folder's last checkpoint.
+
+    A run of no epochs leaves the weights that it was built with; a fitted method that starts from a run is not fitted again.
+    """
     training = open_clips(clip_spec(run, home, "train"))
     estimator = build(run, home, folder, training.shapes)
+    if isinstance(estimator, nn.Module) and not run.train.epochs:
+        save_tensors(folder.model, estimator.state_dict())
+        return
     if isinstance(estimator, nn.Module):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         streams = LocalStreams(run, training, open_clips(clip_spec(run, home, "valid")))
         fit_module(run, estimator, folder, streams, on_epoch, Place(device=device, compile=compile))
         return
-    estimator.fit(batches_of(training, np.arange(len(training))))
+    if run.init_from is None:
+        estimator.fit(batches_of(training, np.arange(len(training))))
     state = {name: torch.from_numpy(np.array(array)) for name, array in estimator.state().items()}
     save_tensors(folder.model, state)
 
@@ -129,31 +136,53 @@ def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module 
     """The run's method with fresh weights, or with those of the run that its folder's record says it starts from.
 
     Raises:
-        RunError: the weights it should start from do not fit.
+        RunError: the weights it should start from do not fit, or the parts that it names are not there.
     """
     estimator = cast("nn.Module | Fitted", run.method.build(shapes, run.seed))
-    if run.init_from is not None and isinstance(estimator, nn.Module):
-        load_into(estimator, home.store.folder(folder.record()["digests"]["init_from"]))
+    if run.init_from is not None:
+        source = home.store.folder(folder.record()["digests"]["init_from"])
+        if isinstance(estimator, nn.Module):
+            load_into(estimator, source, run.init_parts)
+        else:
+            _take_over(estimator, source)
     return estimator
 
 
-def load_into(module: nn.Module, source: RunFolder) -> None:
-    """Copy another run's weights: each of its tensors must have its place; parts that it lacks (text) stay as drawn."""
+def load_into(module: nn.Module, source: RunFolder, parts: Sequence[str] = ()) -> None:
+    """Copy another run's weights, all or those of its top-level modules `parts`.
+
+    Each of the copied tensors must have its place, and each part must hold one. What the source lacks (text) stays as drawn.
+
+    Raises:
+        RunError: a tensor has no place of its shape, or the source has no such part.
+    """
     tensors, _ = load_tensors(source.model)
+    where = f"init_from {source.key}"
+    if parts:
+        found = {name.partition(".")[0] for name in tensors}
+        if missing := sorted(set(parts) - found):
+            rule, known = f"it has no part {', '.join(missing)}", ", ".join(sorted(found))
+            raise RunError(where=where, rule=rule, remedy=f"take of its parts: {known}")
+        tensors = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] in parts}
     own = module.state_dict()
     wrong = [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
     if wrong:
         rule = f"{len(wrong)} of its {len(tensors)} tensors do not fit, the first is {wrong[0]!r}"
-        raise RunError(where=f"init_from {source.key}", rule=rule, remedy="start from a run with the same sizes")
+        raise RunError(where=where, rule=rule, remedy="start from a run with the same sizes")
     module.load_state_dict(tensors, strict=False)
+
+
+def _take_over(estimator: Fitted, source: RunFolder) -> None:
+    """Give a fitted method the state that a run left."""
+    tensors, _ = load_tensors(source.model)
+    estimator.load({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 def load_estimator(run: Run, folder: RunFolder, shapes: Shapes) -> nn.Module | Fitted:
     """The trained or fitted method of a run, ready to predict."""
     estimator = cast("nn.Module | Fitted", run.method.build(shapes, run.seed))
-    tensors, _ = load_tensors(folder.model)
     if isinstance(estimator, nn.Module):
-        estimator.load_state_dict(tensors, strict=True)
+        estimator.load_state_dict(load_tensors(folder.model)[0], strict=True)
         return estimator.eval()
-    estimator.load({name: tensor.numpy() for name, tensor in tensors.items()})
+    _take_over(estimator, folder)
     return estimator

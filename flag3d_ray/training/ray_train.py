@@ -30,13 +30,13 @@ ATTEMPTS = 4  # a lost worker costs one
 def fit_with_workers(trial: Trial, on_epoch: OnEpoch) -> None:
     """Train the run on `resources.workers` workers. Blocks; the worker with rank 0 writes the run's folder.
 
-    A fitted method has no gradient to share: it is fitted here.
+    A fitted method, and a run of no epochs, have no gradient to share: they are fitted here.
 
     Raises:
         RunError: workers were lost more than three times, or a global batch has fewer clips than there are workers.
     """
     run, source = trial.run, clip_spec(trial.run, trial.home, "train")
-    if not isinstance(run.method.build(open_clips(source).shapes, run.seed), nn.Module):
+    if not run.train.epochs or not isinstance(run.method.build(open_clips(source).shapes, run.seed), nn.Module):
         fit(run, trial.home, trial.folder, on_epoch)
         return
     _check_batches(run, source, trial.resources.workers)

@@ -1,6 +1,7 @@
 """`flag3d train` and `flag3d table` on a tiny dataset that stands in for the demo's."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flag3d_ray.commands.tables import default_dataset
+from flag3d_ray.data.splits import split_all_test, split_by_person, write_split
 from flag3d_ray.home import Home
 from flag3d_ray.metrics import counting_metrics
 
@@ -54,7 +56,10 @@ def test_a_table_is_shown_without_running_anything(flag3d: Flag3d, home: Home) -
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
-        (("table", 5), "choose one of 3, 4, 6"),
+        (("table", 9), "choose one of 2, 3, 4, 5, 6, 7, ablations, transfer"),
+        (("table", "transfers"), "choose one of 2, 3, 4, 5, 6, 7, ablations, transfer"),
+        (("table", 7, "--dataset", "synthetic"), "leave it out, or use another table"),
+        (("table", 3, "--dataset", "ui_prmd", "--executor", "local"), "flag3d data ingest ui_prmd PATH-TO-YOUR-COPY"),
         (("table", 3, "--preset", "huge"), "choose one of demo, tiny, paper"),
         (("table", 3, "--seeds", "x"), "write 0-2 or 0,3,7"),
         (("table", 3, "--executor", "slurm"), "use ray or local"),
@@ -82,6 +87,77 @@ def test_a_table_with_failed_cells_ends_with_1(flag3d: Flag3d, home: Home, monke
 
     monkeypatch.setattr(Launch, "ensure", ensure)
     assert flag3d("table", 3, *QUICK, "--seeds", 0, "--home", home.root).code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("5", "by body part"), ("transfer", "Real motion and transfer"), ("ablations", "Ablations of HL-RAC")],
+)
+def test_a_table_is_shown_under_its_number_or_name(flag3d: Flag3d, home: Home, name: str, title: str) -> None:
+    said = flag3d("table", name, "--preset", "demo", "--no-run", "--seeds", 0, "--home", home.root)
+    assert said.code == 0
+    assert f"Table {name}: " in said.out
+    assert title in said.out
+    assert len(list(home.tables.iterdir())) == 4
+
+
+def test_the_help_of_table_lists_what_exists(flag3d: Flag3d) -> None:
+    from flag3d_ray.tables import declared_tables
+
+    words = set(flag3d("table", "--help").out.replace(",", " ").replace(".", " ").replace(";", " ").split())
+    assert declared_tables().keys() <= words
+
+
+def test_table_7_without_repcount_a_shows_the_printed_rows_and_says_how_to_get_it(flag3d: Flag3d, home: Home) -> None:
+    said = flag3d("table", 7, *QUICK, "--seeds", 0, "--home", home.root)
+    assert said.code == 0
+    assert "flag3d data ingest repcount_a PATH-TO-YOUR-COPY" in " ".join(said.out.split())
+    assert "reads videos, printed only: TransRAC, EasyShots, IVAC" in " ".join(said.out.split())
+    assert "0.4518" in said.out
+    assert not home.store.root.exists()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The runs that a command wants, of which none is made."""
+    from flag3d_ray.commands.launch import Launch
+
+    wanted: list[Any] = []
+
+    def ensure(launch: Launch, runs: Any, title: str, group: str) -> list[Any]:
+        wanted.extend(runs)
+        return []
+
+    monkeypatch.setattr(Launch, "ensure", ensure)
+    return wanted
+
+
+def test_table_7_runs_its_rows_where_repcount_a_is_here(
+    flag3d: Flag3d, home: Home, write_tiny: Callable[[Path], None], asked: list[Any]
+) -> None:
+    folder = home.dataset("repcount_a")
+    write_tiny(folder)
+    (folder / "splits" / "by_action.json").unlink()
+    write_split(folder, replace(split_all_test([f"A{action:03d}" for action in range(1, 7)]), name="released"))
+    assert flag3d("table", 7, *QUICK, "--seeds", 0, "--home", home.root).code == 0
+    assert {run.data.dataset for run in asked} == {"repcount_a"}
+    assert {run.method.name for run in asked} >= {"random", "knn", "transrac", "hl_rac"}
+
+
+def test_the_transfer_table_asks_for_the_rows_whose_data_are_here(
+    flag3d: Flag3d, home: Home, write_tiny: Callable[[Path], None], asked: list[Any]
+) -> None:
+    folder = home.dataset("ui_prmd")
+    write_tiny(folder)
+    write_split(folder, split_by_person(["S01", "S02", "S03"], test=("S02",), valid=("S03",)))
+    (folder / "splits" / "by_action.json").unlink()
+    said = flag3d("table", "transfer", *QUICK, "--seeds", 0, "--home", home.root)
+    assert said.code == 0
+    assert {(run.data.dataset, run.data.split) for run in asked} == {("ui_prmd", "by_person")}
+    assert {run.is_transfer for run in asked} == {True, False}
+    text = " ".join(said.out.split())
+    assert "no split 'by_action'; there are: by_person" in text
+    assert "flag3d data ingest cmu_exercise PATH-TO-YOUR-COPY" in text
 
 
 def test_the_preset_chooses_the_size_of_the_data() -> None:

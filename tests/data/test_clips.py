@@ -66,6 +66,15 @@ def test_the_density_of_a_clip_sums_to_its_count(clips_of):
     torch.testing.assert_close(batch.density_BT.sum(dim=1), batch.count_B, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("frames", [32, 256])
+def test_the_frames_of_a_clip_belong_to_as_many_repetitions_as_it_has_and_padding_to_none(clips_of, frames):
+    batch = clips_of("train", frames=frames).batch(np.arange(18))
+
+    assert batch.reps_BT is not None
+    assert (batch.reps_BT[~batch.valid_BT] == -1).all()
+    torch.testing.assert_close(batch.reps_BT.amax(dim=1) + 1, batch.count_B, check_dtype=False)
+
+
 def test_frames_beyond_the_end_of_a_short_sequence_are_not_valid(clips_of):
     clips = clips_of("train", frames=256, crops=1)
 
@@ -160,7 +169,8 @@ def test_a_batch_loses_its_labels_and_nothing_else_for_prediction(clips_of):
 
     assert bare.density_BT is None
     assert bare.count_B is None
-    assert replace(bare, density_BT=batch.density_BT, count_B=batch.count_B).joints_BTVC is batch.joints_BTVC
+    assert bare.reps_BT is None
+    assert bare.joints_BTVC is batch.joints_BTVC
 
 
 EXCLUDED = ("A001-S02", "A004-S01", "A005-S01")  # one of training, validation and test each
@@ -226,3 +236,30 @@ def test_the_caption_of_an_action_is_not_read_from_an_excluded_sequence(tmp_path
 
 def _sample_id(clips: Clips, clip: int) -> str:
     return clips.dataset.sample(clips.sequence(clip)).sample_id
+
+
+def test_shuffled_captions_reach_the_batch_as_another_actions_and_nothing_else_changes(clips_of):
+    text = Text(encoder="lexical")
+    for part in ("train", "valid", "test"):
+        one, other = (clips_of(part, text=replace(text, caption=c)) for c in ("true", "shuffled"))
+        rows = np.arange(len(one))
+        true, shuffled = one.batch(rows), other.batch(rows)
+        assert torch.equal(true.joints_BTVC, shuffled.joints_BTVC)
+        said = [captions(clips.spec) for clips in (one, other)]
+        for row in rows:
+            action = one.dataset.sample(one.sequence(int(row))).action_id
+            assert said[0][action] != said[1][action]
+            assert not torch.equal(true.text_BLD[row], shuffled.text_BLD[row])
+
+
+def test_test_and_validation_clips_may_be_windows_of_every_count_and_training_clips_are_not(clips_of):
+    for part in ("train", "valid", "test"):
+        crops, windows = clips_of(part, test_crops=6), clips_of(part, test_crops=6, test_windows="counts")
+        rows = range(len(windows))
+        batch = windows.batch(np.array(rows))
+        assert batch.count_B is not None
+        if part == "train":
+            assert torch.equal(batch.joints_BTVC, crops.batch(np.array(rows)).joints_BTVC)
+            continue
+        expected = [min(1 + row % 6, windows.dataset.sample(windows.sequence(row)).count) for row in rows]
+        assert batch.count_B.tolist() == expected

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from flag3d_ray.data.clips import open_clips
+from flag3d_ray.data.splits import split_all_test, write_split
 from flag3d_ray.errors import RunError
 from flag3d_ray.evaluation.evaluate import evaluate
 from flag3d_ray.home import Home
@@ -16,9 +17,9 @@ from flag3d_ray.identity import run_digests, run_key
 from flag3d_ray.methods.base import Fitted, Shapes
 from flag3d_ray.methods.counting.hl_rac import HLRAC
 from flag3d_ray.methods.counting.knn import KNN
-from flag3d_ray.run import Run
+from flag3d_ray.run import Run, TrainSpec
 from flag3d_ray.store import RunFolder
-from flag3d_ray.training.checkpoint import save_tensors
+from flag3d_ray.training.checkpoint import load_tensors, save_tensors
 from flag3d_ray.training.fit import (
     LocalStreams,
     batches_of,
@@ -35,6 +36,10 @@ SHAPES = Shapes(frames=32, layout="flag3d24")
 
 def ignore(event: dict) -> None:
     pass
+
+
+def refuse(event: dict) -> None:
+    raise AssertionError(f"an epoch of a run without any: {event}")
 
 
 def stop_after(epoch: int):
@@ -198,3 +203,114 @@ def test_a_validation_limit_takes_evenly_spaced_clips(tiny_home, tiny_run, limit
     held_out = open_clips(clip_spec(run, tiny_home, "valid"))
 
     assert validation_rows(run, held_out).tolist() == rows
+
+
+def parted(**parts: nn.Module) -> nn.Module:
+    """A network with these top-level modules."""
+    return nn.ModuleDict(parts)
+
+
+def test_only_the_named_parts_of_another_run_are_taken(home):
+    folder = home.store.folder("source")
+    theirs = parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 5))
+    save_tensors(folder.model, theirs.state_dict())
+    ours = parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 1), text=nn.Linear(4, 2))
+    drawn = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+
+    load_into(ours, folder, ("encoder",))
+
+    for name, tensor in ours.state_dict().items():
+        expected = theirs.state_dict()[name] if name.startswith("encoder.") else drawn[name]
+        assert torch.equal(tensor, expected), name
+
+
+def test_a_part_that_the_source_lacks_is_refused_with_those_it_has(home):
+    folder = home.store.folder("source")
+    save_tensors(folder.model, parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 5)).state_dict())
+
+    with pytest.raises(RunError, match=r"init_from source.*no part encode.*take of its parts: encoder, head"):
+        load_into(parted(encode=nn.Linear(3, 2)), folder, ("encode",))
+
+
+def test_every_tensor_of_a_named_part_must_fit(home):
+    folder = home.store.folder("source")
+    save_tensors(folder.model, parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 5)).state_dict())
+
+    with pytest.raises(RunError, match=r"1 of its 2 tensors do not fit, the first is 'encoder.weight'"):
+        load_into(parted(encoder=nn.Linear(4, 2), head=nn.Linear(2, 5)), folder, ("encoder",))
+    with pytest.raises(RunError, match=r"2 of its 2 tensors do not fit"):
+        load_into(parted(head=nn.Linear(2, 5)), folder, ("encoder",))
+
+
+def test_a_run_takes_the_parts_that_it_names(home, tiny_run):
+    source, drawn = tiny_run(seed=5), weights(tiny_run(seed=0), home)
+    theirs = weights(source, home)
+    save_tensors(folder_of(source, home).model, theirs)
+
+    started = weights(replace(tiny_run(seed=0, init_from=source), init_parts=("encoder",)), home)
+
+    for name, tensor in started.items():
+        assert torch.equal(tensor, (theirs if name.startswith("encoder.") else drawn)[name]), name
+
+
+def moved(source: Run, split: str = "all_test") -> Run:
+    """The run's model judged on `split`, nothing trained."""
+    return replace(
+        source, data=replace(source.data, split=split), train=TrainSpec(epochs=0), init_from=source, init_parts=()
+    )
+
+
+@pytest.fixture
+def open_home(tmp_path, write_tiny) -> Home:
+    """A home whose `tiny` may be tested as a whole too."""
+    home = Home(tmp_path)
+    write_tiny(home.dataset("tiny"))
+    write_split(home.dataset("tiny"), split_all_test([f"A{action:03d}" for action in range(1, 7)]))
+    return home
+
+
+def test_a_network_on_other_data_keeps_its_weights_and_trains_nothing(open_home, tiny_run):
+    source = tiny_run(epochs=1, max_clips_per_epoch=8)
+    run = moved(source)
+    assert run_key(run, open_home) != run_key(source, open_home)
+    fit(source, open_home, folder_of(source, open_home), ignore)
+    folder = folder_of(run, open_home)
+
+    fit(run, open_home, folder, refuse)
+    metrics = evaluate(run, open_home, folder)
+
+    theirs, ours = (load_tensors(folder_of(one, open_home).model)[0] for one in (source, run))
+    assert all(torch.equal(theirs[name], ours[name]) for name in theirs | ours)
+    assert metrics["n"] == 12 * source.data.test_crops
+    assert not folder.last_checkpoint.exists()
+
+
+def test_a_network_judged_on_the_test_clips_of_its_own_split_predicts_the_same(open_home, tiny_run):
+    source = tiny_run(epochs=1, max_clips_per_epoch=8)
+    for run in (source, moved(source, "by_action")):
+        fit(run, open_home, folder_of(run, open_home), ignore)
+        evaluate(run, open_home, folder_of(run, open_home))
+
+    one, other = (folder_of(run, open_home).metrics() for run in (source, moved(source, "by_action")))
+    assert one == other
+
+
+def test_a_fitted_method_on_other_data_keeps_its_state_and_is_not_fitted_again(open_home, tiny_run):
+    source = tiny_run(KNN(), epochs=0)
+    run = moved(source)
+    for one in (source, run):
+        fit(one, open_home, folder_of(one, open_home), ignore)
+
+    theirs, ours = (load_tensors(folder_of(one, open_home).model)[0] for one in (source, run))
+    assert len(ours["count_N"]) == 6 * source.data.crops
+    assert all(torch.equal(theirs[name], ours[name]) for name in theirs | ours)
+    assert evaluate(run, open_home, folder_of(run, open_home))["n"] == 12 * source.data.test_crops
+
+
+def test_no_epochs_and_no_source_leave_the_weights_that_were_drawn(home, tiny_run):
+    run = tiny_run(epochs=0)
+
+    fit(run, home, folder_of(run, home), refuse)
+
+    drawn, left = weights(run, home), load_tensors(folder_of(run, home).model)[0]
+    assert all(torch.equal(drawn[name], left[name]) for name in drawn | left)
