@@ -4,8 +4,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flag3d_ray.commands.count import count
 from flag3d_ray.commands.data import data
 from flag3d_ray.commands.demo import demo
+from flag3d_ray.commands.import_checkpoint import import_checkpoint
 from flag3d_ray.commands.tables import sweep, table, train
 from flag3d_ray.commands.view import doctor, track, ui
 from flag3d_ray.errors import Flag3dError
@@ -26,8 +28,10 @@ app.command()(demo)
 app.command()(table)
 app.command()(train)
 app.command()(sweep)
+app.command()(count)
 app.command()(ui)
 app.command()(track)
+app.command(name="import-checkpoint")(import_checkpoint)
 
 
 def main() -> None:

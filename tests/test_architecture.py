@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).parents[1] / "flag3d_ray"
 
 # A module may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "files", "source", "threads", "sample", "skeleton", "metrics", "methods.base", "paper"),
+    ("errors", "files", "source", "threads", "sample", "skeleton", "metrics", "segments", "methods.base", "paper"),
     ("run", "store", "lease", "home", "provenance", "data", "models"),
     ("methods", "identity", "progress"),
     ("training", "tracking", "viz.density_plot", "preparation", "board"),
-    ("evaluation", "cluster", "execution", "execution_ray", "search", "statistics"),
+    ("evaluation", "cluster", "execution", "execution_ray", "search", "statistics", "counting", "clip_counters"),
     ("scoring", "tables", "render", "viz", "ui", "doctor", "declarations"),
     ("commands", "cli"),
 )

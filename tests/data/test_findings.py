@@ -35,7 +35,7 @@ def shown(*findings: Finding, listed: int = 200) -> str:
         ("{root}/m01.npz, frame 12", "m01.npz", "frame 12"),
         ("split 'by_person'", "split 'by_person'", ""),
         ("/elsewhere/a.csv, line 1", "/elsewhere/a.csv", "line 1"),
-        ("{root}", ".", ""),
+        ("{root}", "", ""),
         ("", "", ""),
     ],
 )
