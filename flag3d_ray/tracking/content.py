@@ -128,7 +128,7 @@ def curve(events: Sequence[Mapping[str, Any]]) -> list[Point]:
     points = []
     for event in events:
         if "epoch" in event:
-            values = {metric_name(key): value for key, value in event.items() if _is_curve(key, value)}
+            values = {f"training/{metric_name(key)}": value for key, value in event.items() if _is_curve(key, value)}
             points.append(Point(event["epoch"], int(event["time"] * 1000), values))
     return points
 

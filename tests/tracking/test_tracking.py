@@ -144,10 +144,10 @@ def test_a_run_is_a_child_with_parameters_curve_metrics_data_and_artifacts(place
         "seed": "0",
     }.items() <= params.items()
     assert params["train.learning_rate"] == "0.0003"
-    assert [(key, step, value) for key, step, _, value in rows if key == "loss"] == [
-        ("loss", 0, 1.0),
-        ("loss", 1, 0.5),
-        ("loss", 2, 1 / 3),
+    assert [(key, step, value) for key, step, _, value in rows if key == "training/loss"] == [
+        ("training/loss", 0, 1.0),
+        ("training/loss", 1, 0.5),
+        ("training/loss", 2, 1 / 3),
     ]
     assert {key: value for key, _, _, value in rows if key.startswith("test/")} == {"test/mae": 0.25, "test/obo/1": 1.0}
     assert files == ["captions.json", "checkpoint/model.safetensors", "figures/density.png", "record/record.json"]
@@ -206,7 +206,7 @@ def test_an_epoch_that_a_resumed_run_repeats_stands_in_the_curve_once(place: Pla
     cell.folder.append_event({"epoch": 2, "loss": 0.25, "seconds": 0.2})
     show(place, [cell])
     rows = content(place)["table 3/key0"][1]
-    assert [(step, value) for key, step, _, value in rows if key == "loss"] == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    assert [(step, value) for key, step, _, value in rows if key == "training/loss"] == [(0, 1.0), (1, 0.5), (2, 0.25)]
 
 
 def test_what_has_not_ended_is_killed_with_a_reason_and_runs_again_later(place: Place, store: Store) -> None:
@@ -361,7 +361,7 @@ def test_after_a_killed_writer_the_view_is_complete_and_holds_nothing_twice(
     assert len(again) == 13
     for key in range(12):
         names = [row[0] for row in again[f"table 3/key{key}"][1]]
-        assert sorted(names) == ["loss"] * 3 + ["seconds"] * 3 + ["test/mae", "test/obo/1"]
+        assert sorted(names) == ["test/mae", "test/obo/1"] + ["training/loss"] * 3 + ["training/seconds"] * 3
 
 
 def closed_port() -> int:
