@@ -47,9 +47,10 @@ class DataSpec:
     `test_windows` `counts` copy k of a validation or test sequence is a window of k + 1 repetitions instead
     (`data.count_windows`).
     `labels` and `pad_labels` choose the density construction; the released values are `assign` and `stretched`.
-    `turn` (radians) and `noise` (metres) are training-time augmentation beyond the paper, 0 by default: a random heading
-    and sensor noise, drawn anew for each seed, epoch and clip. `exclude` is the digest of an exclusion list stored with the
-    dataset (`data.exclusions`), whose sequences stand in no part; empty for none.
+    `turn` (radians), `noise` (metres) and `mirror` are training-time augmentation beyond the paper, off by default: a random
+    heading, sensor noise, and half of the clips with left and right exchanged, drawn anew for each seed, epoch and clip.
+    `exclude` is the digest of an exclusion list stored with the dataset (`data.exclusions`), whose sequences stand in no part;
+    empty for none.
     """
 
     dataset: str = "synthetic"
@@ -63,6 +64,7 @@ class DataSpec:
     pad_labels: Literal["aligned", "stretched"] = "aligned"
     turn: float = 0.0
     noise: float = 0.0
+    mirror: bool = False
     exclude: str = ""
 
 

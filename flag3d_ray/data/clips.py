@@ -26,8 +26,12 @@ from flag3d_ray.errors import DataError
 from flag3d_ray.methods.base import Shapes
 from flag3d_ray.run import DataSpec
 from flag3d_ray.sample import Batch, Sample
+from flag3d_ray.skeleton import layout
 
 Part = Literal["train", "valid", "test"]
+
+MIRROR_C = np.array([-1, 1, 1], np.float32)
+"""x, y, z seen in the mirror x = 0; pixels and scores likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +70,8 @@ class Clips:
     def shapes(self) -> Shapes:
         """What a method must know to be built for these clips."""
         width = self._texts.width if self._texts is not None else 0
-        layout = self.dataset.manifest.layout
-        return Shapes(frames=self.spec.data.frames, layout=layout, text_width=width)
+        name = self.dataset.manifest.layout
+        return Shapes(frames=self.spec.data.frames, layout=name, text_width=width, channels=layout(name).channels)
 
     def sequence(self, clip: int) -> int:
         """Row in the dataset of the sequence that a clip is cut from."""
@@ -78,7 +82,7 @@ class Clips:
 
         Args:
             clips: indices in [0, len(self)).
-            augment: (seed, epoch) to draw heading and noise from, or None for the clips as they are.
+            augment: (seed, epoch) to draw heading, noise and mirror from, or None for the clips as they are.
         """
         samples = [self.dataset.sample(self.sequence(int(clip))) for clip in clips]
         crops = [self._crop(int(clip), sample) for clip, sample in zip(clips, samples, strict=True)]
@@ -125,9 +129,9 @@ class Clips:
         self, joints_BTVC: Float32[np.ndarray, "B T V C"], clips: Int[np.ndarray, " B"], seed: int, epoch: int
     ) -> Float32[np.ndarray, "B T V C"]:
         data = self.spec.data
-        if not data.turn and not data.noise:
+        if not data.turn and not data.noise and not data.mirror:
             return joints_BTVC
-        moved = np.empty_like(joints_BTVC)
+        moved, other_side = np.empty_like(joints_BTVC), list(layout(self.dataset.manifest.layout).mirror)
         for row, clip in enumerate(clips):
             rng = np.random.default_rng((seed, epoch, int(clip)))
             angle = rng.uniform(-data.turn, data.turn)
@@ -136,6 +140,8 @@ class Clips:
             moved[row] = joints_BTVC[row] @ turn
             if data.noise:
                 moved[row] += rng.normal(0, data.noise, joints_BTVC[row].shape).astype(np.float32)
+            if data.mirror and rng.random() < 0.5:
+                moved[row] = moved[row][:, other_side] * MIRROR_C[: joints_BTVC.shape[-1]]
         return moved
 
     def _text(self, actions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:

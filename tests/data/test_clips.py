@@ -14,6 +14,7 @@ from flag3d_ray.data.manifest import load_manifest
 from flag3d_ray.data.splits import load_split, write_split
 from flag3d_ray.errors import DataError
 from flag3d_ray.run import DataSpec, Text
+from flag3d_ray.skeleton import layout
 
 
 @pytest.fixture
@@ -263,3 +264,21 @@ def test_test_and_validation_clips_may_be_windows_of_every_count_and_training_cl
             continue
         expected = [min(1 + row % 6, windows.dataset.sample(windows.sequence(row)).count) for row in rows]
         assert batch.count_B.tolist() == expected
+
+
+def test_half_of_the_training_clips_are_mirrored_anew_in_each_epoch_and_keep_their_labels(clips_of):
+    plain, mirrored = clips_of("train"), clips_of("train", mirror=True)
+    rows = np.arange(len(plain))
+    straight = plain.batch(rows)
+    swapped_BTVC = straight.joints_BTVC[:, :, list(layout("flag3d24").mirror)] * torch.tensor([-1.0, 1.0, 1.0])
+    sides = []
+    for epoch in range(4):
+        batch = mirrored.batch(rows, augment=(0, epoch))
+        same = (batch.joints_BTVC == straight.joints_BTVC).flatten(1).all(dim=1)
+        other = (batch.joints_BTVC == swapped_BTVC).flatten(1).all(dim=1)
+        assert bool((same ^ other).all())
+        assert torch.equal(batch.density_BT, straight.density_BT)
+        sides.append(other)
+    assert 0.3 < torch.stack(sides).float().mean() < 0.7
+    assert not torch.equal(sides[0], sides[1])
+    assert torch.equal(mirrored.batch(rows).joints_BTVC, straight.joints_BTVC), "not where nothing is augmented"
