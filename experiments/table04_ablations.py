@@ -51,8 +51,8 @@ def base_run(preset: str, dataset: str, text_encoder: str = "") -> Run:
 def without_augmentation(base: Run) -> Run:
     """Trained on whole sequences only, its warm start too; still tested on the crops, so that only training differs."""
     start = base.init_from
-    if start is not None:
-        start = replace(start, data=replace(start.data, crops=1))
+    if base.parent is not None:
+        start = replace(base.parent, data=replace(base.parent.data, crops=1))
     return replace(base, data=replace(base.data, crops=1), init_from=start)
 
 

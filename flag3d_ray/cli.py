@@ -7,6 +7,7 @@ from rich.markup import escape
 from flag3d_ray.commands.count import count
 from flag3d_ray.commands.data import data
 from flag3d_ray.commands.demo import demo
+from flag3d_ray.commands.export_checkpoint import export_checkpoint
 from flag3d_ray.commands.import_checkpoint import import_checkpoint
 from flag3d_ray.commands.tables import sweep, table, train
 from flag3d_ray.commands.view import doctor, track, ui
@@ -31,6 +32,7 @@ app.command()(sweep)
 app.command()(count)
 app.command()(ui)
 app.command()(track)
+app.command(name="export-checkpoint")(export_checkpoint)
 app.command(name="import-checkpoint")(import_checkpoint)
 
 

@@ -15,7 +15,7 @@ from flag3d_ray.errors import EncoderUnreachable, RunError
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_digests
 from flag3d_ray.lease import Holder, Leases
-from flag3d_ray.preparation import prepare_texts
+from flag3d_ray.preparation import prepare_texts, prepare_weights
 from flag3d_ray.progress import Cell, Watcher
 from flag3d_ray.provenance import provenance
 from flag3d_ray.run import Resources, Run, describe, to_json
@@ -78,8 +78,8 @@ def with_dependencies(runs: Iterable[Run]) -> list[Run]:
     """Distinct runs, each after the run it starts from."""
     ordered: dict[Run, None] = {}
     for run in runs:
-        if run.init_from is not None:
-            ordered |= dict.fromkeys(with_dependencies([run.init_from]))
+        if run.parent is not None:
+            ordered |= dict.fromkeys(with_dependencies([run.parent]))
         ordered[run] = None
     return list(ordered)
 
@@ -95,11 +95,11 @@ def _forget_failures(board: Board, leases: Leases) -> None:
 def _lead(waiting: Sequence[Run], board: Board, leases: Leases) -> list[Run]:
     """Runs whose lease is ours now; the others are followed until they end or their leader dies.
 
-    A run whose `init_from` another driver leads is left alone until that one has ended, so nobody waits for a stranger.
+    A run whose parent another driver leads is left alone until that one has ended, so nobody waits for a stranger.
     """
     mine: list[Run] = []
     for run in waiting:
-        if run.init_from is not None and run.init_from not in mine and not _has_ended(board, run.init_from):
+        if run.parent is not None and run.parent not in mine and not _has_ended(board, run.parent):
             continue
         other = leases.acquire(board.cells[run].folder.lease)
         if other is None:
@@ -128,6 +128,7 @@ def facts(run: Run, home: Home, resources: Resources) -> dict[str, Any]:
 
 
 def _prepare(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+    prepare_weights(runs, home)
     reading = [run for run in runs if run.data.text is not None]
     for run in reading:
         board.set(run, "preparing")
@@ -139,7 +140,7 @@ def _prepare(runs: Sequence[Run], board: Board, home: Home, resources: Resources
 def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
     me, folders = Holder.this_process(), {run: cell.folder for run, cell in board.cells.items()}
     trials = [
-        Trial(run, home, folders[run], me, resources, waits_for=folders[run.init_from] if run.init_from else None)
+        Trial(run, home, folders[run], me, resources, waits_for=folders[run.parent] if run.parent else None)
         for run in sorted(runs, key=_depth)
         if folders[run].status not in ("fitted", "failed")
     ]
@@ -151,8 +152,8 @@ def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources
 
 
 def _depth(run: Run) -> int:
-    """Length of the chain of `init_from`. Executors start trials in this order, so one never waits for one not started."""
-    return 0 if run.init_from is None else 1 + _depth(run.init_from)
+    """Number of runs it descends from. Executors start trials in this order, so one never waits for one not started."""
+    return 0 if run.parent is None else 1 + _depth(run.parent)
 
 
 def _ray_or_not(resources: Resources):

@@ -13,7 +13,7 @@ VARIABLE = "FLAG3D_HOME"
 
 @dataclass(frozen=True)
 class Home:
-    """Paths under one root: `data/NAME`, `runs/KEY`, `text/`, `studies/`, `mlflow.db`."""
+    """Paths under one root: `data/NAME`, `runs/KEY`, `weights/`, `text/`, `studies.db`, `mlflow.db`."""
 
     root: Path
 
@@ -36,6 +36,10 @@ class Home:
     def text(self) -> Path:
         """Cached text embeddings."""
         return self.root / "text"
+
+    def weights(self, sha256: str) -> Path:
+        """A checkpoint file that runs start from, named by its content (`preparation.keep_weights`)."""
+        return self.root / "weights" / f"{sha256}.safetensors"
 
     @property
     def tables(self) -> Path:

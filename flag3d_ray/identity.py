@@ -13,7 +13,8 @@ from flag3d_ray.run import Run
 
 
 def run_digests(run: Run, home: Home) -> dict[str, str]:
-    """Digests of the dataset, the split, the exclusion list, the encoder's weights, and the key of the run it starts from.
+    """Digests of the dataset, the split, the exclusion list, the encoder's weights, and of what it starts from: the key of
+    that run, or the SHA-256 of that file.
 
     Raises:
         DataError: the dataset, the split or the exclusion list is not there.
@@ -26,7 +27,7 @@ def run_digests(run: Run, home: Home) -> dict[str, str]:
     if run.data.text is not None:
         digests["text_encoder"] = encoder_digest(run.data.text.encoder)
     if run.init_from is not None:
-        digests["init_from"] = run_key(run.init_from, home)
+        digests["init_from"] = run.init_from.sha256 if run.parent is None else run_key(run.parent, home)
     return digests
 
 

@@ -7,6 +7,7 @@ source it depends on. Everything that may change a number is in the key; nothing
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, cast
@@ -91,18 +92,41 @@ class TrainSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A checkpoint file that a run starts from, whatever made it: its SHA-256, by which a home keeps it (`Home.weights`).
+
+    Raises:
+        RunError: not 64 hexadecimal digits.
+    """
+
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise RunError(
+                where=f"Weights {self.sha256!r}", rule="not a SHA-256", remedy="store the file with `Home.keep_weights`"
+            )
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return f"weights {self.sha256[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One cell's question. Frozen, comparable, and exactly serialisable.
 
-    `init_from` is the run whose weights it starts from; `init_parts` names the top-level modules of which they are taken
-    (`encoder`), and is empty for all. With no epochs nothing is trained: the other run's model, judged on this run's data.
+    `init_from` is what it starts from: the weights of another run, or those of a file. `init_parts` names the top-level
+    modules of which they are taken (`encoder`), and is empty for all. With no epochs nothing is trained: the other model,
+    judged on this run's data.
     """
 
     method: Method
     data: DataSpec = field(default_factory=DataSpec)
     train: TrainSpec = field(default_factory=TrainSpec)
     seed: int = 0
-    init_from: "Run | None" = None
+    init_from: "Run | Weights | None" = None
     init_parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -112,18 +136,23 @@ class Run:
         canonical_json(self)
 
     @property
+    def parent(self) -> "Run | None":
+        """The run that must be there first: the one it starts from. A file is there already."""
+        return self.init_from if isinstance(self.init_from, Run) else None
+
+    @property
     def is_transfer(self) -> bool:
-        """Whether it is another run's model on other data: started from a run and trained for no epoch."""
+        """Whether it is a model that was trained elsewhere, on other data: started from it and trained for no epoch."""
         return self.init_from is not None and not self.train.epochs
 
     def with_seed(self, seed: int) -> "Run":
         """The same question with another seed, the run it starts from included."""
-        start = None if self.init_from is None else self.init_from.with_seed(seed)
+        start = self.init_from if self.parent is None else self.parent.with_seed(seed)
         return replace(self, seed=seed, init_from=start)
 
     def excluding(self, dataset: str, exclude: str) -> "Run":
         """The same question without a list's sequences, wherever it reads that dataset; the run it starts from included."""
-        start = None if self.init_from is None else self.init_from.excluding(dataset, exclude)
+        start = self.init_from if self.parent is None else self.parent.excluding(dataset, exclude)
         data = replace(self.data, exclude=exclude) if self.data.dataset == dataset else self.data
         return replace(self, data=data, init_from=start)
 
@@ -137,7 +166,8 @@ class Run:
             words += ["shuffled captions"] if text.caption == "shuffled" else []
         words += ["warm start"] if self.train.keep == "last" else []
         if self.is_transfer and self.init_from is not None:
-            words += [f"from {self.init_from.data.dataset} to {self.data.dataset}"]
+            origin = self.init_from.label if self.parent is None else self.parent.data.dataset
+            words += [f"from {origin} to {self.data.dataset}"]
         return ", ".join([*words, f"seed {self.seed}"])
 
     def key(self, digests: Mapping[str, str]) -> str:
@@ -225,7 +255,7 @@ def run_from_json(data: Json, methods: Sequence[type]) -> Run:
     Raises:
         RunError: an unknown type or field, as after an upgrade that renamed one.
     """
-    kinds = {kind.__name__: kind for kind in (Run, DataSpec, TrainSpec, Text, *methods)}
+    kinds = {kind.__name__: kind for kind in (Run, Weights, DataSpec, TrainSpec, Text, *methods)}
     return cast(Run, _from_json(data, kinds))
 
 

@@ -71,7 +71,7 @@ def not_here(run: Run, home: Home) -> str:
 
     Empty where all are there, damaged or not. The sentence says how to get them.
     """
-    data, source = run.data, run.init_from
+    data, source = run.data, run.parent
     folder = home.dataset(data.dataset)
     try:
         require(data.dataset, folder)

@@ -27,7 +27,7 @@ from flag3d_ray.execution_ray import quiet_run_config
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.lease import Holder, Leases
-from flag3d_ray.preparation import prepare_texts
+from flag3d_ray.preparation import prepare_texts, prepare_weights
 from flag3d_ray.progress import Watcher
 from flag3d_ray.run import Resources, Run, Sweep
 from flag3d_ray.store import RunFolder
@@ -171,13 +171,14 @@ def _answered(run: Run, home: Home, resources: Resources, on_epoch: OnEpoch) -> 
     Raises:
         RuntimeError: the run failed, now or earlier.
     """
-    source = None if run.init_from is None else _answered(run.init_from, home, resources, _ignore)
+    source = None if run.parent is None else _answered(run.parent, home, resources, _ignore)
     folder = home.store.folder(run_key(run, home))
     with Leases() as leases:
         while folder.status != "finished" and leases.acquire(folder.lease) is not None:
             time.sleep(1.0)
         if folder.status not in ("finished", "failed"):
             folder.write_record(**facts(run, home, resources))
+            prepare_weights([run], home)
             prepare_texts([run], home, resources.threads)
             trial = Trial(run, home, folder, Holder.this_process(), resources, waits_for=source)
             if fit_trial(trial, on_epoch) == "fitted":

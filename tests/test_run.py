@@ -19,6 +19,7 @@ from flag3d_ray.run import (
     Run,
     Text,
     TrainSpec,
+    Weights,
     canonical_json,
     parameters,
     run_from_json,
@@ -61,6 +62,7 @@ class Odd:
         replace(RUN, data=replace(RUN.data, exclude="0123456789ab")),
         replace(RUN, init_from=RUN),
         replace(RUN, init_from=RUN, init_parts=("encoder",)),
+        replace(RUN, init_from=Weights(sha256="0" * 64)),
         replace(RUN, data=replace(RUN.data, test_windows="counts")),
         replace(RUN, data=replace(RUN.data, text=Text(encoder="lexical", caption="shuffled"))),
     ],
@@ -200,8 +202,8 @@ def test_a_list_is_left_out_wherever_a_run_reads_that_dataset() -> None:
     start = Run(method=Random(), data=DataSpec(dataset="synthetic"))
     same, other = replace(RUN, init_from=RUN), replace(RUN, init_from=start, data=DataSpec(dataset="ui_prmd"))
     told = same.excluding("synthetic", "0123456789ab")
-    assert told.init_from is not None
-    assert (told.data.exclude, told.init_from.data.exclude) == ("0123456789ab", "0123456789ab")
+    assert told.parent is not None
+    assert (told.data.exclude, told.parent.data.exclude) == ("0123456789ab", "0123456789ab")
     told = other.excluding("ui_prmd", "0123456789ab")
     assert told.data.exclude == "0123456789ab"
     assert told.init_from == start
@@ -251,3 +253,23 @@ def test_a_model_that_is_judged_on_other_data_says_which() -> None:
 def test_a_label_says_that_captions_are_shuffled() -> None:
     text = Text(encoder="lexical", caption="shuffled")
     assert "shuffled captions" in Run(method=HLRAC(), data=DataSpec(text=text)).label
+
+
+def test_a_run_from_a_file_survives_json_keeps_its_file_with_every_seed_and_waits_for_nobody() -> None:
+    run = replace(RUN, init_from=Weights(sha256="ab" * 32))
+    assert run_from_json(to_json(run), RECORDED) == run
+    assert run.with_seed(4).init_from == run.init_from
+    assert run.excluding(RUN.data.dataset, "0123456789ab").init_from == run.init_from
+    assert run.parent is None
+    assert replace(RUN, init_from=RUN).parent == RUN
+
+
+def test_a_transfer_from_a_file_says_which() -> None:
+    run = replace(RUN, train=TrainSpec(epochs=0), init_from=Weights(sha256="ab" * 32))
+    assert "from weights abababab to synthetic" in run.label
+
+
+@pytest.mark.parametrize("digest", ["", "../" + "a" * 61, "A" * 64, "a" * 63, "a" * 65])
+def test_what_is_no_digest_names_no_file(digest: str) -> None:
+    with pytest.raises(RunError, match="not a SHA-256"):
+        Weights(sha256=digest)

@@ -30,6 +30,7 @@ from flag3d_ray.home import Home
 
 if TYPE_CHECKING:
     from flag3d_ray.progress import Cell
+    from flag3d_ray.run import Weights
     from flag3d_ray.tables import Table
 
 
@@ -123,6 +124,18 @@ def train(
     caption_level: Annotated[
         int, typer.Option("--caption-level", min=1, max=3, help="1 name, 2 details, 3 instructions.")
     ] = 1,
+    init_from: Annotated[
+        str,
+        typer.Option(
+            "--init-from",
+            help="Weights to start from: a safetensors file, an exported folder, or the key of a run here.",
+            show_default="the preset's warm start",
+        ),
+    ] = "",
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=0, help="0 judges the weights of --init-from.", show_default="the preset's"),
+    ] = None,
     exclude: ExcludeOption = None,
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
@@ -152,6 +165,10 @@ def train(
         encoder(run.data.text.encoder)  # a table shows `not run` and goes on, here there is nothing to go on with
         text = replace(run.data.text, caption_level=caption_level)
         run = replace(run, data=replace(run.data, text=text))
+    if epochs is not None:
+        run = replace(run, train=replace(run.train, epochs=epochs))
+    if init_from:
+        run = replace(run, init_from=_kept(init_from, Home.at(home)))
     executor = "ray" if workers > 1 else executor
     launch = Launch(Home.at(home), resources(executor, workers, 1, address), console, track, retry_failed)
     without = ""
@@ -165,6 +182,14 @@ def train(
     console.print(f"{run.label}: test clips of {dataset}, split {run.data.split}, preset {preset}{said}")
     for name, value in cells[-1].folder.metrics().items():
         console.print(f"  {name:18} {value:.4f}", highlight=False)
+
+
+def _kept(word: str, home: Home) -> "Weights":
+    """The weights that `--init-from` names, stored in the home."""
+    from flag3d_ray.preparation import keep_weights
+    from flag3d_ray.training.packaged import find_model
+
+    return keep_weights(find_model(word, home), home)
 
 
 def sweep(

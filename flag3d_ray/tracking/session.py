@@ -63,7 +63,7 @@ class Session:
     def write(self, cells: Sequence[Cell], *, closing: bool) -> None:
         """Write what changed. The first error is raised after the other cells were written."""
         errors: list[Exception] = []
-        self._starts |= {cell.run.init_from for cell in cells if cell.run.init_from is not None}
+        self._starts |= {cell.run.parent for cell in cells if cell.run.parent is not None}
         for cell in filter(has_record, cells):
             files = (cell.folder.record_path, cell.folder.events_path, cell.folder.metrics_path)
             seen = (cell.state, cell.detail, closing, *(fingerprint(path) for path in files))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -133,31 +134,31 @@ def fit_module(
 
 
 def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module | Fitted:
-    """The run's method with fresh weights, or with those of the run that its folder's record says it starts from.
+    """The run's method with fresh weights, or with those that its folder's record says it starts from.
 
     Raises:
         RunError: the weights it should start from do not fit, or the parts that it names are not there.
     """
     estimator = cast("nn.Module | Fitted", run.method.build(shapes, run.seed))
     if run.init_from is not None:
-        source = home.store.folder(folder.record()["digests"]["init_from"])
+        digest = folder.record()["digests"]["init_from"]
+        source = home.weights(digest) if run.parent is None else home.store.folder(digest).model
         if isinstance(estimator, nn.Module):
-            load_into(estimator, source, run.init_parts)
+            load_into(estimator, source, run.init_parts, where=f"init_from {digest}")
         else:
             _take_over(estimator, source)
     return estimator
 
 
-def load_into(module: nn.Module, source: RunFolder, parts: Sequence[str] = ()) -> None:
-    """Copy another run's weights, all or those of its top-level modules `parts`.
+def load_into(module: nn.Module, model: Path, parts: Sequence[str] = (), *, where: str = "init_from") -> None:
+    """Copy the weights of a file, all or those of its top-level modules `parts`.
 
-    Each of the copied tensors must have its place, and each part must hold one. What the source lacks (text) stays as drawn.
+    Each of the copied tensors must have its place, and each part must hold one. What the file lacks (text) stays as drawn.
 
     Raises:
-        RunError: a tensor has no place of its shape, or the source has no such part.
+        RunError: a tensor has no place of its shape, or the file has no such part.
     """
-    tensors, _ = load_tensors(source.model)
-    where = f"init_from {source.key}"
+    tensors, _ = load_tensors(model)
     if parts:
         found = {name.partition(".")[0] for name in tensors}
         if missing := sorted(set(parts) - found):
@@ -168,13 +169,13 @@ def load_into(module: nn.Module, source: RunFolder, parts: Sequence[str] = ()) -
     wrong = [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
     if wrong:
         rule = f"{len(wrong)} of its {len(tensors)} tensors do not fit, the first is {wrong[0]!r}"
-        raise RunError(where=where, rule=rule, remedy="start from a run with the same sizes")
+        raise RunError(where=where, rule=rule, remedy="start from a network with the same sizes")
     module.load_state_dict(tensors, strict=False)
 
 
-def _take_over(estimator: Fitted, source: RunFolder) -> None:
+def _take_over(estimator: Fitted, model: Path) -> None:
     """Give a fitted method the state that a run left."""
-    tensors, _ = load_tensors(source.model)
+    tensors, _ = load_tensors(model)
     estimator.load({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
@@ -184,5 +185,5 @@ def load_estimator(run: Run, folder: RunFolder, shapes: Shapes) -> nn.Module | F
     if isinstance(estimator, nn.Module):
         estimator.load_state_dict(load_tensors(folder.model)[0], strict=True)
         return estimator.eval()
-    _take_over(estimator, folder)
+    _take_over(estimator, folder.model)
     return estimator

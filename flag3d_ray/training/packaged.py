@@ -108,16 +108,32 @@ def find_checkpoint(word: str, home: Home) -> Path:
     if len(fitting) == 1:
         return fitting[0].path
     rule = f"the keys of {len(fitting)} runs begin so" if fitting else "neither a folder nor the key of a run"
-    raise RunError(where=f"--checkpoint {word}", rule=rule, remedy=what_to_name(home))
+    raise RunError(where=f"checkpoint {word!r}", rule=rule, remedy=what_to_name(home))
+
+
+def find_model(word: str, home: Home) -> Path:
+    """The file of weights that `--init-from` names: itself, or that of the folder or run that `find_checkpoint` finds.
+
+    Raises:
+        RunError: there is none, or the run has none yet.
+    """
+    if Path(word).is_file():
+        return Path(word)
+    folder = find_checkpoint(word, home)
+    packed = folder / MODEL
+    model = packed if packed.is_file() else RunFolder(folder.absolute()).model
+    if not model.is_file():
+        raise RunError(where=f"--init-from {word}", rule="it holds no weights", remedy=what_to_name(home))
+    return model
 
 
 def what_to_name(home: Home, most: int = 5) -> str:
     """A remedy for who has not named a network: the newest ones of the store, or how to train one."""
     trained = sorted(_trained(home), key=lambda folder: -folder.model.stat().st_mtime)
     if not trained:
-        return "train one with `flag3d train transrac --preset tiny`, then name its key or folder with --checkpoint"
+        return "train one with `flag3d train transrac --preset tiny`, then name its key or folder"
     said = "; ".join(f"{folder.key[:8]} ({folder.record().get('label', '')})" for folder in trained[:most])
-    return f"name one with --checkpoint: {said}"
+    return f"name one of them: {said}"
 
 
 def _trained(home: Home) -> Iterator[RunFolder]:

@@ -250,3 +250,26 @@ def test_table_2_takes_no_exclusion_list(flag3d: Flag3d, tmp_path: Path, exclude
     said = flag3d("table", 2, "--exclude", exclude, "--home", tmp_path / "home")
     assert said.code == 2
     assert "leave it out" in said.err
+
+
+def test_weights_of_a_run_are_judged_on_their_own_or_trained_on(flag3d: Flag3d, home: Home, tmp_path: Path) -> None:
+    small = ("train", "transrac", *QUICK, "--home", home.root, "--epochs")
+    assert flag3d(*small, 1).code == 0
+    first = next(folder for folder in home.store if folder.record()["run"]["train"]["keep"] == "best")
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(first.model.read_bytes())
+
+    judged = flag3d(*small, 0, "--init-from", given)
+    again = flag3d(*small, 0, "--init-from", first.key[:10])
+
+    assert judged.code == again.code == 0
+    assert "from weights" in judged.out
+    assert again.out.splitlines()[-5:] == judged.out.splitlines()[-5:], "the same weights are the same run"
+    (transfer,) = [folder for folder in home.store if folder.record()["run"]["train"]["epochs"] == 0]
+    assert transfer.metrics() == first.metrics()
+
+
+def test_what_holds_no_weights_is_refused(flag3d: Flag3d, home: Home, tmp_path: Path) -> None:
+    said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--init-from", tmp_path)
+    assert said.code == 2
+    assert "it holds no weights" in said.err

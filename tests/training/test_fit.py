@@ -17,6 +17,7 @@ from flag3d_ray.identity import run_digests, run_key
 from flag3d_ray.methods.base import Fitted, Shapes
 from flag3d_ray.methods.counting.hl_rac import HLRAC
 from flag3d_ray.methods.counting.knn import KNN
+from flag3d_ray.preparation import keep_weights
 from flag3d_ray.run import Run, TrainSpec
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.checkpoint import load_tensors, save_tensors
@@ -152,6 +153,17 @@ def test_a_run_starts_from_the_weights_of_its_init_from(home, tiny_run):
     assert all(torch.equal(started[name], theirs[name]) for name in theirs)
 
 
+def test_a_run_starts_from_the_weights_of_a_file(home, tiny_run, tmp_path):
+    theirs = weights(tiny_run(seed=5), home)
+    save_tensors(tmp_path / "theirs.safetensors", theirs)
+    kept = keep_weights(tmp_path / "theirs.safetensors", home)
+    (tmp_path / "theirs.safetensors").unlink()
+
+    started = weights(tiny_run(seed=0, init_from=kept), home)
+
+    assert all(torch.equal(started[name], theirs[name]) for name in theirs)
+
+
 def test_parts_that_the_source_lacks_stay_as_drawn(home, tiny_run):
     source = tiny_run()
     sizes = {name: getattr(source.method, name) for name in vars(source.method)}
@@ -173,7 +185,7 @@ def test_weights_of_another_size_are_refused_by_name(home):
     save_tensors(folder.model, nn.Linear(3, 2).state_dict())
 
     with pytest.raises(RunError, match=r"init_from narrow.*1 of its 2 tensors do not fit, the first is 'weight'"):
-        load_into(nn.Linear(4, 2), folder)
+        load_into(nn.Linear(4, 2), folder.model, where="init_from narrow")
 
 
 def test_local_streams_of_two_workers_partition_the_batches(tiny_home, tiny_run):
@@ -217,7 +229,7 @@ def test_only_the_named_parts_of_another_run_are_taken(home):
     ours = parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 1), text=nn.Linear(4, 2))
     drawn = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
 
-    load_into(ours, folder, ("encoder",))
+    load_into(ours, folder.model, ("encoder",))
 
     for name, tensor in ours.state_dict().items():
         expected = theirs.state_dict()[name] if name.startswith("encoder.") else drawn[name]
@@ -229,7 +241,7 @@ def test_a_part_that_the_source_lacks_is_refused_with_those_it_has(home):
     save_tensors(folder.model, parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 5)).state_dict())
 
     with pytest.raises(RunError, match=r"init_from source.*no part encode.*take of its parts: encoder, head"):
-        load_into(parted(encode=nn.Linear(3, 2)), folder, ("encode",))
+        load_into(parted(encode=nn.Linear(3, 2)), folder.model, ("encode",), where="init_from source")
 
 
 def test_every_tensor_of_a_named_part_must_fit(home):
@@ -237,9 +249,9 @@ def test_every_tensor_of_a_named_part_must_fit(home):
     save_tensors(folder.model, parted(encoder=nn.Linear(3, 2), head=nn.Linear(2, 5)).state_dict())
 
     with pytest.raises(RunError, match=r"1 of its 2 tensors do not fit, the first is 'encoder.weight'"):
-        load_into(parted(encoder=nn.Linear(4, 2), head=nn.Linear(2, 5)), folder, ("encoder",))
+        load_into(parted(encoder=nn.Linear(4, 2), head=nn.Linear(2, 5)), folder.model, ("encoder",))
     with pytest.raises(RunError, match=r"2 of its 2 tensors do not fit"):
-        load_into(parted(head=nn.Linear(2, 5)), folder, ("encoder",))
+        load_into(parted(head=nn.Linear(2, 5)), folder.model, ("encoder",))
 
 
 def test_a_run_takes_the_parts_that_it_names(home, tiny_run):

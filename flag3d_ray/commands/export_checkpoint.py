@@ -1,0 +1,41 @@
+"""`flag3d export-checkpoint`: a trained run as a folder to give away, with the card that the store can write."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flag3d_ray.commands.options import HomeOption
+from flag3d_ray.errors import RunError
+from flag3d_ray.home import Home
+
+
+def export_checkpoint(
+    key: Annotated[str, typer.Argument(help="The run: its key, or the first digits.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
+    licence: Annotated[str, typer.Option("--licence", help="The licence of the weights.")],
+    remarks: Annotated[
+        Path | None, typer.Option("--remarks", help="Markdown with what else a user must know.", show_default="none")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Write the weights, the run and a card as a folder that counts without this store.
+
+    The card holds what was measured in this store: the run's own test, and every run that judged its weights on other data.
+
+    Example: flag3d export-checkpoint 1a2b3c4d --out counter --licence "Apache-2.0"
+    """
+    from flag3d_ray.training import packaged
+    from flag3d_ray.training.model_card import model_card
+
+    place = Home.at(home)
+    found = [folder for folder in place.store if folder.key.startswith(key)] if key else []
+    if len(found) != 1:
+        rule = f"the keys of {len(found)} runs begin so"
+        raise RunError(where=f"run {key!r}", rule=rule, remedy=packaged.what_to_name(place))
+    if remarks is not None and not remarks.is_file():
+        raise RunError(where=str(remarks), rule="no such file", remedy="name a Markdown file, or leave --remarks out")
+    said = remarks.read_text(encoding="utf-8") if remarks is not None else ""
+    folder = packaged.export_checkpoint(found[0], out, model_card(found[0], place, licence, said))
+    Console().print(f"written: {folder}", soft_wrap=True, highlight=False, markup=False)
