@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int
 from flag3d_ray.data.caption_order import told
 from flag3d_ray.data.count_windows import draw_window
 from flag3d_ray.data.crops import Crop, draw_crop, resample_indices
-from flag3d_ray.data.dataset import Dataset, open_dataset
+from flag3d_ray.data.dataset import CACHE_BYTES, Dataset, open_dataset
 from flag3d_ray.data.exclusions import load_exclusions
 from flag3d_ray.data.labels import density_batch, repetition_batch
 from flag3d_ray.data.splits import split_indices
@@ -52,13 +52,15 @@ class ClipSpec:
 class Clips:
     """Random access to the clips of one part of a split, without the sequences of the spec's exclusion list.
 
+    `dataset` is the spec's, opened; by default with the options of `open_dataset`.
+
     Raises:
         DataError: the dataset, split or list is not there or damaged, or the list leaves nothing of the part.
     """
 
-    def __init__(self, spec: ClipSpec) -> None:
+    def __init__(self, spec: ClipSpec, dataset: Dataset | None = None) -> None:
         self.spec = spec
-        self.dataset: Dataset = open_dataset(spec.folder)
+        self.dataset = open_dataset(spec.folder) if dataset is None else dataset
         self._sequences = _remaining(self.dataset, split_indices(self.dataset, spec.data.split, spec.part), spec)
         self._texts = embedding_table(spec) if spec.data.text is not None else None
         self._captions = captions(spec)
@@ -200,3 +202,12 @@ def embedding_table(spec: ClipSpec) -> EmbeddingTable:
 def open_clips(spec: ClipSpec) -> Clips:
     """The clips of a spec, opened once per process."""
     return Clips(spec)
+
+
+@lru_cache(maxsize=2)
+def open_clips_beside_others(spec: ClipSpec) -> Clips:
+    """The same for one of many reading processes on a machine, which takes an eighth of the memory.
+
+    Of 180,000 clips in random order eight processes with whole caches and mapped shards took 17 GiB.
+    """
+    return Clips(spec, open_dataset(spec.folder, cache_bytes=CACHE_BYTES // 8, map_files=False))

@@ -27,13 +27,14 @@ _INDEX_COLUMNS = (
 class Dataset:
     """A dataset folder, read by row.
 
-    Row groups are kept up to `cache_bytes`, the least recently used leave first; samples stay valid after that.
+    Row groups are kept up to `cache_bytes`, the least recently used leave first; samples stay valid after that. With
+    `map_files` shards are mapped into memory, which spares a copy and lets a process that reads all of them hold all of them.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, cache_bytes: int) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, cache_bytes: int, map_files: bool) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._files = [pq.ParquetFile(folder / shard.file, memory_map=True) for shard in manifest.shards]
+        self._files = [pq.ParquetFile(folder / shard.file, memory_map=map_files) for shard in manifest.shards]
         self._groups = [
             (number, group) for number, file in enumerate(self._files) for group in range(file.num_row_groups)
         ]
@@ -170,13 +171,13 @@ class _Group:
         return self.samples[row]
 
 
-def open_dataset(folder: Path, *, cache_bytes: int = CACHE_BYTES) -> Dataset:
-    """Open a dataset folder after comparing sizes and row counts with its manifest.
+def open_dataset(folder: Path, *, cache_bytes: int = CACHE_BYTES, map_files: bool = True) -> Dataset:
+    """Open a dataset folder after comparing sizes and row counts with its manifest; options as in `Dataset`.
 
     Raises:
         DataError: see `flag3d_ray.data.manifest.check`.
     """
-    return Dataset(folder, check(folder), cache_bytes)
+    return Dataset(folder, check(folder), cache_bytes, map_files)
 
 
 @contextlib.contextmanager

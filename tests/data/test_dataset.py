@@ -64,6 +64,6 @@ def test_a_shard_whose_bytes_do_not_fit_its_rows_is_named(tmp_path: Path, clips)
     shorter = pa.array([value[:-4] for value in table["joints"].to_pylist()], pa.binary())
     place = table.schema.get_field_index("joints")
     pq.write_table(table.set_column(place, table.schema.field(place), shorter), shard, compression="none")
-    damaged = type(dataset)(dataset.folder, dataset.manifest, 0)
+    damaged = type(dataset)(dataset.folder, dataset.manifest, 0, map_files=True)
     with pytest.raises(DataError, match="joint values"):
         next(damaged.joints(4))
