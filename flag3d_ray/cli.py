@@ -1,14 +1,18 @@
 """The command line: a handful of verbs. Heavy packages are imported inside them, so that `--help` answers at once."""
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from flag3d_ray import budget
 from flag3d_ray.commands.count import count
 from flag3d_ray.commands.data import data
 from flag3d_ray.commands.demo import demo
 from flag3d_ray.commands.export_checkpoint import export_checkpoint
+from flag3d_ray.commands.figures import figure
 from flag3d_ray.commands.import_checkpoint import import_checkpoint
+from flag3d_ray.commands.options import plain_console, printable
+from flag3d_ray.commands.plan import plan
+from flag3d_ray.commands.submit import submit
 from flag3d_ray.commands.tables import sweep, table, train
 from flag3d_ray.commands.view import doctor, track, ui
 from flag3d_ray.errors import Flag3dError
@@ -23,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data, name="data")
+app.add_typer(figure, name="figure")
+app.add_typer(plan, name="plan")
 
 app.command()(doctor)
 app.command()(demo)
@@ -30,6 +36,7 @@ app.command()(table)
 app.command()(train)
 app.command()(sweep)
 app.command()(count)
+app.command(context_settings={"ignore_unknown_options": True})(submit)
 app.command()(ui)
 app.command()(track)
 app.command(name="export-checkpoint")(export_checkpoint)
@@ -37,12 +44,12 @@ app.command(name="import-checkpoint")(import_checkpoint)
 
 
 def main() -> None:
-    """Run a verb. Errors that a user can solve are printed without a traceback, exit code 2."""
+    """Run a verb. Errors that a user can solve are printed without a traceback, exit code 2, or 3 for a budget."""
     try:
         app()
     except Flag3dError as error:
-        console = Console(stderr=True)
-        console.print(f"[red]error[/] {escape(error.where)}", soft_wrap=True, highlight=False)
-        console.print(f"  rule    {error.rule}", soft_wrap=True, highlight=False, markup=False)
-        console.print(f"  remedy  {error.remedy}", soft_wrap=True, highlight=False, markup=False)
-        raise SystemExit(2) from None
+        console = plain_console(stderr=True)
+        console.print(Text.assemble(("error", "red"), f" {printable(error.where)}"), soft_wrap=True)
+        console.print(f"  rule    {printable(error.rule)}", soft_wrap=True, highlight=False)
+        console.print(f"  remedy  {printable(error.remedy)}", soft_wrap=True, highlight=False)
+        raise SystemExit(budget.EXIT_CODE if isinstance(error, budget.BudgetError) else 2) from None

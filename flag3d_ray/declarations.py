@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from flag3d_ray.errors import RunError
+from flag3d_ray.figures import FeatureFigure, JointWeightFigure
 from flag3d_ray.run import Sweep
 
 
@@ -16,6 +17,16 @@ def demo() -> ModuleType:
 def statistics() -> ModuleType:
     """Table 2's declarations: `printed_rows()`, `printed_beside(dataset)`."""
     return importlib.import_module("experiments.table02_statistics")
+
+
+def feature_figure(**options: Any) -> FeatureFigure:
+    """Figure 8; `options` as its `figure` function takes them."""
+    return importlib.import_module("experiments.figure08_features").figure(**options)
+
+
+def joint_weight_figure(**options: Any) -> JointWeightFigure:
+    """Figure 9; `options` as its `figure` function takes them."""
+    return importlib.import_module("experiments.figure09_joint_weights").figure(**options)
 
 
 def load_sweep(name: str, **options: Any) -> Sweep:

@@ -7,9 +7,12 @@ from its last checkpoint. Typing the same command again is how everything resume
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from itertools import groupby
 from typing import Any
 
 from flag3d_ray.board import Board, Watching
+from flag3d_ray.budget import is_spent
+from flag3d_ray.costs import note_evaluation
 from flag3d_ray.data.clips import captions
 from flag3d_ray.errors import EncoderUnreachable, RunError
 from flag3d_ray.home import Home
@@ -17,7 +20,7 @@ from flag3d_ray.identity import run_digests
 from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.preparation import prepare_texts, prepare_weights
 from flag3d_ray.progress import Cell, Watcher
-from flag3d_ray.provenance import provenance
+from flag3d_ray.provenance import keep_changes, provenance
 from flag3d_ray.run import Resources, Run, describe, to_json
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import clip_spec
@@ -34,28 +37,35 @@ def ensure(
     watchers: Sequence[Watcher] = (),
     *,
     retry_failed: bool = False,
+    deadline: float | None = None,
 ) -> list[Cell]:
     """Make every run finished, or say why it is not. Returns one cell per distinct run, dependencies included.
+
+    After `deadline` (seconds since the epoch) nothing is started, what trains stops at the end of its epoch, and the cells
+    that have not ended are `stopped`.
 
     Raises:
         DataError: a dataset is missing or damaged.
         RunError: the resources cannot run this.
     """
+    keep_changes(home.changes)
     board = plan(runs, home)
     with Watching(board, watchers), Leases() as leases:
         if retry_failed:
             _forget_failures(board, leases)
         board.refresh()
-        while waiting := board.open_runs():
+        while (waiting := board.open_runs()) and not is_spent(deadline):
             mine = _lead(waiting, board, leases)
             if mine:
                 _write_records(mine, board, home, resources)
                 _prepare(mine, board, home, resources)
-                _run_all(mine, board, home, resources)
+                _run_all(mine, board, home, resources, deadline)
                 leases.release([board.cells[run].folder.lease for run in mine])
             else:
                 time.sleep(FOLLOW_SECONDS)
             board.refresh()
+        for run in board.open_runs():
+            board.set(run, "stopped", "the budget is used up; the same command continues it")
     return list(board.cells.values())
 
 
@@ -137,23 +147,36 @@ def _prepare(runs: Sequence[Run], board: Board, home: Home, resources: Resources
         board.set(run, "waiting")
 
 
-def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources, deadline: float | None) -> None:
     me, folders = Holder.this_process(), {run: cell.folder for run, cell in board.cells.items()}
     trials = [
-        Trial(run, home, folders[run], me, resources, waits_for=folders[run.parent] if run.parent else None)
-        for run in sorted(runs, key=_depth)
+        Trial(
+            run=run,
+            home=home,
+            folder=folders[run],
+            holder=me,
+            resources=resources,
+            waits_for=folders[run.parent] if run.parent else None,
+            deadline=deadline,
+        )
+        for run in sorted(runs, key=depth)
         if folders[run].status not in ("fitted", "failed")
     ]
     with _ray_or_not(resources) as fit_all:
-        fit_all(trials)
+        for _, generation in groupby(trials, key=lambda trial: depth(trial.run)):
+            fit_all(list(generation))
         items = [(run, folders[run]) for run in runs if folders[run].status == "fitted"]
-        if items:
+        if items and not is_spent(deadline):
             _evaluate(items, home, resources)
 
 
-def _depth(run: Run) -> int:
-    """Number of runs it descends from. Executors start trials in this order, so one never waits for one not started."""
-    return 0 if run.parent is None else 1 + _depth(run.parent)
+def depth(run: Run) -> int:
+    """Number of runs it descends from.
+
+    Parents are fitted before their children are started: a child that waits would hold the place that a parent needs which
+    lost its node.
+    """
+    return 0 if run.parent is None else 1 + depth(run.parent)
 
 
 def _ray_or_not(resources: Resources):
@@ -174,11 +197,13 @@ def _evaluate(items: Sequence[tuple[Run, RunFolder]], home: Home, resources: Res
         from flag3d_ray.evaluation.evaluate import evaluate
 
         for run, folder in items:
+            began = time.perf_counter()
             evaluate(run, home, folder)
+            note_evaluation(folder, time.perf_counter() - began)
         return
     from flag3d_ray.evaluation.actors import evaluate_with_actors
 
-    evaluate_with_actors(items, home, resources, lambda item: None)
+    evaluate_with_actors(items, home, resources, lambda item, seconds: note_evaluation(item[1], seconds))
 
 
 def failures(cells: Iterable[Cell]) -> list[str]:

@@ -2,22 +2,30 @@
 
 A TorchTrainer takes 30 s to start on two cores, a reused trial actor 0.2 s (18 trials of three epochs: 13 s). Runs on one
 worker are therefore fitted inline in the trial; the losses are the same either way (tests/training/test_parity.py).
+
+A run that loses its node, or its process, is started again from its checkpoint on a node that is left.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import ray
 from ray import tune
 
 from flag3d_ray.cluster import cluster
 from flag3d_ray.errors import RunError
+from flag3d_ray.files import DiskFull
 from flag3d_ray.run import Resources
 from flag3d_ray.training.ray_train import fit_with_workers
 from flag3d_ray.training.trial import Trial, fit_trial
 
 FitAll = Callable[[Sequence[Trial]], None]
+
+LOSSES = 3  # nodes or processes that a run may lose in one launch; then it is not the machines but the run
+_FULL_DISK = "full_disk"
 
 
 @contextmanager
@@ -39,32 +47,63 @@ def _fit_trials(trials: Sequence[Trial]) -> None:
         return
     resources = trials[0].resources
     share = {"CPU": 1.0, "GPU": resources.gpus / resources.concurrent if resources.gpus else 0.0}
+    full_disk = _FullDisk()
     with tempfile.TemporaryDirectory(prefix="flag3d-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(tune_trial, share),
             param_space={"trial": tune.grid_search(list(trials))},
             tune_config=tune.TuneConfig(max_concurrent_trials=resources.concurrent, reuse_actors=True),
-            run_config=quiet_run_config(Path(scratch), fail_fast=True),
+            run_config=quiet_run_config(Path(scratch), full_disk),
         )
         results = tuner.fit()
+    if full_disk.reason:
+        raise RunError(
+            where="Ray Tune", rule=full_disk.reason, remedy="free some space and type the same command again"
+        )
     if results.errors:
         raise RunError(where="Ray Tune", rule=str(results.errors[0]), remedy="type the same command again to continue")
 
 
-def quiet_run_config(scratch: Path, *, fail_fast: bool = False) -> tune.RunConfig:
+def quiet_run_config(scratch: Path, stop: tune.Stopper | None = None) -> tune.RunConfig:
     """Tune's own bookkeeping goes to a scratch folder and is thrown away: the store is the truth.
 
-    `fail_fast` ends the launch at the first exception that passes through a trial (a full disk); failed runs raise none.
+    A trial whose node or process is lost is started again, at most `LOSSES` times; failed runs raise nothing.
     """
-    failures = tune.FailureConfig(fail_fast=fail_fast)
-    return tune.RunConfig(name="flag3d", storage_path=str(scratch), verbose=0, failure_config=failures)
+    failures = tune.FailureConfig(max_failures=LOSSES)
+    return tune.RunConfig(name="flag3d", storage_path=str(scratch), verbose=0, failure_config=failures, stop=stop)
+
+
+class _FullDisk(tune.Stopper):
+    """Ends the launch when a trial reports a full disk: every other one would meet it too, an epoch later."""
+
+    reason = ""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        self.reason = result.get(_FULL_DISK, self.reason)
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self.reason)
 
 
 def tune_trial(config: dict) -> None:
     """A function trainable: fit the run, report each epoch, and report the end once more."""
     trial: Trial = config["trial"]
-    status = fit_trial(trial, lambda event: tune.report({"epoch": event["epoch"], "val_mae": event["val_mae"]}))
-    tune.report({"status": status, "done_key": trial.folder.key})
+    try:
+        status = fit_trial(trial, _report_epoch, node=this_node())
+    except DiskFull as error:
+        tune.report({_FULL_DISK: str(error)})
+    else:
+        tune.report({"status": status, "done_key": trial.folder.key})
+
+
+def _report_epoch(event: dict[str, Any]) -> None:
+    tune.report({"epoch": event["epoch"], "val_mae": event["val_mae"]})
+
+
+def this_node() -> str:
+    """The Ray node of this process, for the record of a run."""
+    return ray.get_runtime_context().get_node_id()
 
 
 def _fit_distributed(trials: Sequence[Trial]) -> None:

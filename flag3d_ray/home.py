@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from flag3d_ray.data.workplace import check_dataset_name
 from flag3d_ray.store import Store
 
 DEFAULT = ".flag3d"
@@ -42,6 +43,11 @@ class Home:
         return self.root / "weights" / f"{sha256}.safetensors"
 
     @property
+    def changes(self) -> Path:
+        """Uncommitted changes of the source that runs were computed with, as patches (`provenance.keep_changes`)."""
+        return self.root / "changes"
+
+    @property
     def tables(self) -> Path:
         """Rendered tables."""
         return self.root / "tables"
@@ -52,5 +58,9 @@ class Home:
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
 
     def dataset(self, name: str) -> Path:
-        """The folder of a dataset."""
-        return self.data / name
+        """The folder of a dataset.
+
+        Raises:
+            DataError: no name that a folder can have; it could lead out of the home.
+        """
+        return self.data / check_dataset_name(name)

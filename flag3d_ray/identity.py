@@ -9,7 +9,7 @@ from flag3d_ray.data.manifest import load_manifest
 from flag3d_ray.data.splits import split_digest
 from flag3d_ray.data.text_encoders import encoder_digest
 from flag3d_ray.home import Home
-from flag3d_ray.run import Run
+from flag3d_ray.run import Run, Weights
 
 
 def run_digests(run: Run, home: Home) -> dict[str, str]:
@@ -26,8 +26,10 @@ def run_digests(run: Run, home: Home) -> dict[str, str]:
         digests["exclusions"] = load_exclusions(folder, run.data.exclude).digest
     if run.data.text is not None:
         digests["text_encoder"] = encoder_digest(run.data.text.encoder)
-    if run.init_from is not None:
-        digests["init_from"] = run.init_from.sha256 if run.parent is None else run_key(run.parent, home)
+    if isinstance(run.init_from, Weights):
+        digests["init_from"] = run.init_from.sha256
+    elif run.init_from is not None:
+        digests["init_from"] = run_key(run.init_from, home)
     return digests
 
 

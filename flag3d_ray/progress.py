@@ -7,8 +7,10 @@ from typing import Literal, Protocol, runtime_checkable
 from flag3d_ray.run import Run
 from flag3d_ray.store import RunFolder
 
-State = Literal["waiting", "preparing", "running", "fitted", "finished", "cached", "following", "failed", "not run"]
-ENDED: frozenset[State] = frozenset({"finished", "cached", "failed", "not run"})
+State = Literal[
+    "waiting", "preparing", "running", "fitted", "finished", "cached", "following", "failed", "not run", "stopped"
+]
+ENDED: frozenset[State] = frozenset({"finished", "cached", "failed", "not run", "stopped"})
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class Cell:
     """One run of a sweep or table, as the driver sees it now.
 
     `preparing` runs wait for their captions to be encoded, `fitted` ones for their evaluation or its end.
+    `stopped` ones had not ended when the launch's budget was used up.
     `epoch` of `epochs` is what the run's event log says; `detail` is the reason of a failure or who leads it.
     """
 

@@ -4,10 +4,12 @@ Trials share the store with the tables: a trial whose run is finished already re
 search minimises is the validation MAE of a run, never anything of the test set.
 """
 
+import logging
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,18 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from flag3d_ray.board import Board, Watching
+from flag3d_ray.budget import BudgetSpent, is_spent
 from flag3d_ray.cluster import cluster
+from flag3d_ray.costs import GRACE_EPOCHS, note_evaluation
 from flag3d_ray.evaluation.evaluate import evaluate
 from flag3d_ray.execution import facts
-from flag3d_ray.execution_ray import quiet_run_config
+from flag3d_ray.execution_ray import quiet_run_config, this_node
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.preparation import prepare_texts, prepare_weights
-from flag3d_ray.progress import Watcher
+from flag3d_ray.progress import Cell, Watcher
+from flag3d_ray.provenance import keep_changes
 from flag3d_ray.run import Resources, Run, Sweep
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import OnEpoch
@@ -38,8 +43,19 @@ METRIC = "val_mae"
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What may end trials before their last epoch: a scheduler that stops bad ones, and the launch's budget."""
+
+    stop_early: bool = True
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
 class Found:
-    """What a search knows so far: the best run with its validation MAE, importances that sum to 1, trials by state."""
+    """What a search knows so far: the best run with its validation MAE, importances that sum to 1, trials by state.
+
+    `cells` are the runs that this launch looked at.
+    """
 
     best: Run
     value: float
@@ -47,6 +63,7 @@ class Found:
     importances: dict[str, float]
     completed: int
     stopped_early: int
+    cells: tuple[Cell, ...] = field(default=(), compare=False)
 
 
 def search(
@@ -56,19 +73,48 @@ def search(
     watchers: Sequence[Watcher] = (),
     *,
     stop_early: bool = True,
+    deadline: float | None = None,
 ) -> Found:
     """Bring the study to `sweep.trials` completed trials and say what it found.
 
+    After `deadline` (seconds since the epoch) no trial is started, and those that train stop at the end of their epoch.
+
     Raises:
         DataError: the dataset is missing or damaged.
+        BudgetSpent: the deadline has passed before all trials were completed.
     """
-    study = open_study(sweep, home)
-    missing = sweep.trials - len(study.get_trials(states=[TrialState.COMPLETE]))
-    if missing > 0:
-        board = Board()
-        with Watching(board, watchers), cluster(resources):
-            _tune(sweep, home, resources, board, missing, stop_early)
-    return found(sweep, home)
+    missing = sweep.trials - completed_trials(sweep, home)
+    board = Board()
+    if missing > 0 and not is_spent(deadline):
+        keep_changes(home.changes)
+        with Watching(board, watchers), cluster(resources), _quiet_after(deadline):
+            _tune(sweep, home, resources, board, missing, Limits(stop_early, deadline))
+    if is_spent(deadline) and (done := completed_trials(sweep, home)) < sweep.trials:
+        rule = f"the budget is used up after {done} of {sweep.trials} trials"
+        raise BudgetSpent(where=f"search {sweep.name}", rule=rule, remedy="type the same command to go on")
+    return replace(found(sweep, home), cells=tuple(board.cells.values()))
+
+
+@contextmanager
+def _quiet_after(deadline: float | None) -> Iterator[None]:
+    """Trials that the deadline stops are no errors, and Ray would print a traceback of each."""
+
+    def before(record: logging.LogRecord) -> bool:
+        return not is_spent(deadline)
+
+    handlers = tuple(logging.getLogger("ray").handlers)
+    for handler in handlers:
+        handler.addFilter(before)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(before)
+
+
+def completed_trials(sweep: Sweep, home: Home) -> int:
+    """How many trials of the study are completed."""
+    return len(open_study(sweep, home).get_trials(states=[TrialState.COMPLETE]))
 
 
 def open_study(sweep: Sweep, home: Home) -> optuna.Study:
@@ -111,6 +157,12 @@ def _storage(home: Home) -> RDBStorage:
 class _Searcher(OptunaSearch):
     """Ray's Optuna searcher without its pickle: the study is in the home's database, and Tune is never restored."""
 
+    deadline: float | None = None
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The values of the next trial; none after the deadline."""
+        return self.FINISHED if is_spent(self.deadline) else super().suggest(trial_id)
+
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore that never happens, and a database connection cannot be pickled."""
         return {}
@@ -124,7 +176,7 @@ def _suggest(sweep: Sweep, trial: Any) -> None:
     sweep.space(trial)
 
 
-def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, stop_early: bool) -> None:
+def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, limits: Limits) -> None:
     searcher = _Searcher(
         partial(_suggest, sweep),
         metric=METRIC,
@@ -133,11 +185,14 @@ def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing:
         study_name=sweep.name,
         storage=_storage(home),
     )
+    searcher.deadline = limits.deadline
     scheduler = None
-    if stop_early:
-        scheduler = ASHAScheduler(time_attr="epoch", metric=METRIC, mode="min", grace_period=3, max_t=10**6)
+    if limits.stop_early:
+        scheduler = ASHAScheduler(time_attr="epoch", metric=METRIC, mode="min", grace_period=GRACE_EPOCHS, max_t=10**6)
     share = {"CPU": 1.0, "GPU": resources.gpus / resources.concurrent if resources.gpus else 0.0}
-    trainable = tune.with_parameters(search_trial, sweep=sweep, home=home, resources=resources)
+    trainable = tune.with_parameters(
+        search_trial, sweep=sweep, home=home, resources=resources, deadline=limits.deadline
+    )
     with tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
         run_config = quiet_run_config(Path(scratch))
         run_config.callbacks = [_Show(sweep, home, board)]
@@ -154,10 +209,12 @@ def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing:
         ).fit()
 
 
-def search_trial(config: dict[str, Any], sweep: Sweep, home: Home, resources: Resources) -> None:
+def search_trial(
+    config: dict[str, Any], sweep: Sweep, home: Home, resources: Resources, deadline: float | None
+) -> None:
     """A function trainable: rebuild the run from the suggested values; answer from the store or fit it here."""
     run = sweep.space(FixedTrial(config))
-    folder = _answered(run, home, resources, _report_epoch)
+    folder = _answered(run, home, resources, _report_epoch, deadline)
     tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
 
 
@@ -165,24 +222,28 @@ def _report_epoch(event: dict[str, Any]) -> None:
     tune.report({METRIC: event["val_mae"], "epoch": event["epoch"] + 1})
 
 
-def _answered(run: Run, home: Home, resources: Resources, on_epoch: OnEpoch) -> RunFolder:
+def _answered(
+    run: Run, home: Home, resources: Resources, on_epoch: OnEpoch, deadline: float | None = None
+) -> RunFolder:
     """The folder of a finished run, after the run that it starts from. Waits while another process leads it.
 
     Raises:
-        RuntimeError: the run failed, now or earlier.
+        RuntimeError: the run failed, now or earlier, or the deadline stopped it.
     """
-    source = None if run.parent is None else _answered(run.parent, home, resources, _ignore)
+    source = None if run.parent is None else _answered(run.parent, home, resources, _ignore, deadline)
     folder = home.store.folder(run_key(run, home))
     with Leases() as leases:
-        while folder.status != "finished" and leases.acquire(folder.lease) is not None:
+        while folder.status != "finished" and leases.acquire(folder.lease) is not None and not is_spent(deadline):
             time.sleep(1.0)
-        if folder.status not in ("finished", "failed"):
+        if folder.status not in ("finished", "failed") and not is_spent(deadline):
             folder.write_record(**facts(run, home, resources))
             prepare_weights([run], home)
             prepare_texts([run], home, resources.threads)
-            trial = Trial(run, home, folder, Holder.this_process(), resources, waits_for=source)
-            if fit_trial(trial, on_epoch) == "fitted":
+            trial = Trial(run, home, folder, Holder.this_process(), resources, source, deadline)
+            if fit_trial(trial, on_epoch, node=this_node()) == "fitted":
+                began = time.perf_counter()
                 evaluate(run, home, folder)
+                note_evaluation(folder, time.perf_counter() - began)
     if folder.status != "finished":
         raise RuntimeError(folder.record().get("reason", "the run did not finish"))
     return folder

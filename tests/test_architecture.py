@@ -9,12 +9,35 @@ PACKAGE = Path(__file__).parents[1] / "flag3d_ray"
 
 # A module may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "files", "source", "threads", "sample", "skeleton", "metrics", "segments", "methods.base", "paper"),
-    ("run", "store", "lease", "home", "provenance", "data", "models"),
-    ("methods", "identity", "progress"),
+    (
+        "errors",
+        "files",
+        "private_file",
+        "ray_token",
+        "source",
+        "threads",
+        "sample",
+        "skeleton",
+        "metrics",
+        "segments",
+        "methods.base",
+        "paper",
+    ),
+    ("run", "budget", "store", "lease", "home", "provenance", "data", "models", "figures"),
+    ("methods", "identity", "progress", "costs"),
     ("training", "tracking", "viz.density_plot", "preparation", "board"),
-    ("evaluation", "cluster", "execution", "execution_ray", "search", "statistics", "counting", "clip_counters"),
-    ("scoring", "tables", "render", "viz", "ui", "doctor", "declarations"),
+    (
+        "evaluation",
+        "cluster",
+        "execution",
+        "execution_ray",
+        "jobs",
+        "search",
+        "statistics",
+        "counting",
+        "clip_counters",
+    ),
+    ("scoring", "tables", "render", "viz", "ui", "mlflow_server", "mlflow_password", "doctor", "declarations", "plan"),
     ("commands", "cli"),
 )
 DOORS = {
@@ -24,10 +47,11 @@ DOORS = {
         "data.stream",
         "evaluation.actors",
         "execution_ray",
+        "jobs",
         "search",
         "training.ray_train",
     },
-    "mlflow": {"tracking.connect", "tracking.remote", "tracking.session"},
+    "mlflow": {"mlflow_password", "tracking.connect", "tracking.remote", "tracking.session"},
     "optuna": {"search"},
 }
 MODULES = {

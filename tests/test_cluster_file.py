@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,40 @@ def test_every_node_asks_for_the_token_and_shares_one_home(written: dict[str, An
     assert written["file_mounts"]["/home/ray/.ray/auth_token"] == "~/.ray/auth_token"
 
 
+def test_a_group_of_workers_has_gpus_and_an_image_for_them(written: dict[str, Any]) -> None:
+    gpus = [node for node in written["available_node_types"].values() if node["resources"].get("GPU")]
+    assert gpus
+    assert all(node["docker"]["worker_image"].endswith("-gpu") for node in gpus)
+
+
+def test_every_group_may_grow_and_shrink(prepared: dict[str, Any]) -> None:
+    nodes = prepared["available_node_types"]
+    workers = [node for name, node in nodes.items() if name != prepared["head_node_type"]]
+    assert all(node["min_workers"] < node["max_workers"] for node in workers)
+    assert prepared["max_workers"] >= sum(node["max_workers"] for node in workers)
+    assert prepared["idle_timeout_minutes"] > 0
+
+
 def test_the_dashboard_listens_on_loopback_only(written: dict[str, Any]) -> None:
     assert "--dashboard-host=127.0.0.1" in " ".join(written["head_start_ray_commands"])
+
+
+def test_mlflow_runs_on_the_heads_loopback_where_the_head_looks_for_it(written: dict[str, Any]) -> None:
+    """With the options of `flag3d ui`, on the home's database."""
+    from flag3d_ray.mlflow_server import Place, _command
+
+    (command,) = [line for line in written["head_start_ray_commands"] if "mlflow server" in line]
+    words = shlex.split(command.partition("mlflow server")[2].partition(" > ")[0])
+    place = Place("127.0.0.1", "127.0.0.1", 5000)
+    ours = _command(Path("/mnt/flag3d/mlflow.db"), Path("/mnt/flag3d/mlruns"), place)
+    ours = ours[ours.index("server") + 1 :]
+    assert dict(zip(words[::2], words[1::2], strict=True)) == dict(zip(ours[::2], ours[1::2], strict=True))
+    assert written["docker"]["head_run_options"] == ["--env MLFLOW_TRACKING_URI=http://127.0.0.1:5000"]
 
 
 def test_the_image_has_the_ray_that_the_constraints_name(written: dict[str, Any]) -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     (pin,) = [line.removeprefix("ray==") for line in lines if line.startswith("ray==")]
-    assert f"ray:{pin}-" in written["docker"]["image"]
+    images = [written["docker"]["image"]]
+    images += [node["docker"]["worker_image"] for node in written["available_node_types"].values() if "docker" in node]
+    assert all(f"ray:{pin}-" in image for image in images)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -123,6 +124,22 @@ def test_the_run_that_others_start_from_comes_first_and_is_listed(home, tiny_run
 @pytest.fixture
 def diverging(tiny_run) -> Run:
     return tiny_run(learning_rate=1e30, recipe="released", epochs=3)
+
+
+def test_children_are_not_started_while_a_parent_that_lost_its_node_may_need_their_place(home, tiny_run, monkeypatch):
+    source = tiny_run(epochs=1)
+    child = tiny_run(epochs=1, seed=1, init_from=source)
+    grandchild, single = tiny_run(epochs=1, seed=2, init_from=child), tiny_run(Fourier())
+    started: list[list[Run]] = []
+
+    def fit_all(trials) -> None:
+        started.append([trial.run for trial in trials])
+        execution._fit_in_turn(trials)
+
+    monkeypatch.setattr(execution, "_ray_or_not", lambda resources: nullcontext(fit_all))
+    ensure([grandchild, single], home, LOCAL)
+
+    assert started == [[source, single], [child], [grandchild]]
 
 
 def test_a_diverged_run_fails_with_that_reason_and_has_no_metrics(home, diverging, tiny_run):

@@ -2,8 +2,11 @@
 
 import pytest
 
+from flag3d_ray import execution_ray
 from flag3d_ray.errors import RunError
 from flag3d_ray.execution import ensure
+from flag3d_ray.execution_ray import LOSSES, quiet_run_config
+from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.methods.counting.fourier import Fourier
@@ -45,6 +48,29 @@ def test_trials_on_ray_give_what_the_local_executor_gives(fresh_home, tiny_run, 
     assert cells[-1].detail.startswith("Diverged")
     assert results(runs, home) == results(runs, local)
     assert states(ensure(runs, home, Resources(executor="ray", concurrent=2, cpus=2))) == ["cached"] * 4
+
+
+def test_a_full_disk_ends_the_launch_and_is_not_tried_again_on_another_node(tmp_path, monkeypatch):
+    error, reported = DiskFull(where="/mnt/flag3d", rule="no space left", remedy="free some"), []
+
+    def no_space(*_, **__) -> str:
+        raise error
+
+    monkeypatch.setattr(execution_ray, "fit_trial", no_space)
+    monkeypatch.setattr(execution_ray, "this_node", str)
+    monkeypatch.setattr(execution_ray.tune, "report", reported.append)
+    stop = execution_ray._FullDisk()
+
+    execution_ray.tune_trial({"trial": None})
+
+    assert stop("1", {"epoch": 1}) is False
+    assert stop.stop_all() is False
+    assert stop("1", reported[0]) is False
+    assert stop.stop_all() is True
+    assert stop.reason == str(error)
+    failures = quiet_run_config(tmp_path).failure_config
+    assert failures is not None
+    assert failures.max_failures == LOSSES
 
 
 def test_more_workers_than_cpus_are_refused_with_the_remedy(fresh_home, tiny_run):

@@ -22,9 +22,11 @@ from experiments import (
     table07_repcount_a,
     table_ablations,
     table_transfer,
+    table_variation,
 )
 from experiments.counting_methods import Asked, OwnHead
 from flag3d_ray.data.splits import COLUMNS
+from flag3d_ray.data.synthetic import variation
 from flag3d_ray.errors import RunError
 from flag3d_ray.methods.catalogue import COUNTING, RECORDED
 from flag3d_ray.paper import published
@@ -32,7 +34,8 @@ from flag3d_ray.run import Run, canonical_json, parameters, run_from_json, to_js
 from flag3d_ray.tables import Table, declared_tables, load_table
 
 ROOT = Path(__file__).parent.parent
-MODULES = (*declared_tables().values(), *SWEEPS.values(), "experiments.demo")
+FIGURES = ("experiments.figure08_features", "experiments.figure09_joint_weights")
+MODULES = (*declared_tables().values(), *SWEEPS.values(), *FIGURES, "experiments.demo")
 # Table 2 describes datasets and asks for no run.
 TABLES = [name for name in declared_tables() if name != "2"]
 PRINTED, OURS = [name for name in TABLES if name.isdigit()], [name for name in TABLES if not name.isdigit()]
@@ -79,8 +82,8 @@ def test_an_experiment_loads_within_a_second_and_without_heavy_packages(module):
     assert min(seconds) < 1.0
 
 
-def test_the_papers_tables_of_counting_and_two_of_ours_are_there():
-    assert (PRINTED, OURS) == (["3", "4", "5", "6", "7"], ["ablations", "transfer"])
+def test_the_papers_tables_of_counting_and_three_of_ours_are_there():
+    assert (PRINTED, OURS) == (["3", "4", "5", "6", "7"], ["ablations", "transfer", "variation"])
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -331,9 +334,9 @@ def test_a_transferred_model_is_table_3s_judged_elsewhere_with_the_same_language
         assert tuple(run.init_from for run in runs) == third[method]
         for run in runs:
             assert run.is_transfer
-            assert run.init_from is not None
-            assert (run.method, run.data.text) == (run.init_from.method, run.init_from.data.text)
-            assert (run.data.dataset, run.data.frames) == (dataset, run.init_from.data.frames)
+            assert run.parent is not None
+            assert (run.method, run.data.text) == (run.parent.method, run.parent.data.text)
+            assert (run.data.dataset, run.data.frames) == (dataset, run.parent.data.frames)
 
 
 def test_transfer_to_ui_prmd_is_tested_on_the_clips_of_unseen_persons_and_cmu_on_whole_intervals():
@@ -346,6 +349,55 @@ def test_transfer_to_ui_prmd_is_tested_on_the_clips_of_unseen_persons_and_cmu_on
     assert {tested(runs) for runs in transfer_rows("persons").values()} == {windows}
     assert {tested(runs) for runs in transfer_rows("cmu").values()} == {("cmu_exercise", "all_test", 1, "crops")}
     assert set(counting_methods.UNTRAINED) <= transfer_rows("cmu").keys()
+
+
+def variation_rows(preset: str = "tiny") -> dict[tuple[str, str], tuple[Run, ...]]:
+    """(trained on, tested on) -> runs of a row of the variation table."""
+    found = {}
+    for row in table_variation.table(preset=preset).rows:
+        pairs = {(run.parent.data.dataset, run.data.dataset) for run in row.runs if run.parent}
+        found[pairs.pop()] = row.runs
+        assert not pairs
+    return found
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_variation_table_removes_each_group_alone_and_all_and_tests_both_real_datasets(preset):
+    rows = variation_rows(preset)
+    assert set(rows) == {(trained, real) for trained in variation.DATASETS for real in ("ui_prmd", "cmu_exercise")}
+    assert list(table_variation.LABELS) == list(variation.DATASETS)
+    labels = [row.label for row in table_variation.table(preset=preset).rows]
+    assert labels == 2 * list(table_variation.LABELS.values())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_rows_of_the_variation_table_differ_in_the_random_motions_that_they_are_trained_on_only(preset):
+    rows = variation_rows(preset)
+    (base,) = {runs[0].parent for (trained, _), runs in rows.items() if trained == "procedural"}
+    assert base is not None
+    for (trained, _), runs in rows.items():
+        assert [run.seed for run in runs] == list(protocol.SEEDS)
+        source = runs[0].parent
+        assert source is not None
+        assert difference(source, base) == ({"data.dataset"} if trained != "procedural" else set())
+
+
+def test_the_variation_table_trains_twelve_epochs_without_text_on_nothing_but_random_motions():
+    for preset in PRESETS:
+        for runs in variation_rows(preset).values():
+            source = runs[0].parent
+            assert source is not None
+            assert source.init_from is None
+            assert source.data.text is None
+            assert source.method == protocol.transrac(protocol.preset(preset))
+            assert (source.data.split, source.train.epochs, source.train.keep) == ("from_procedural", 12, "last")
+
+
+def test_the_variation_table_tests_the_clips_of_the_transfer_table():
+    rows = variation_rows()
+    for group, real in (("ui_prmd", "ui_prmd"), ("cmu", "cmu_exercise")):
+        clips = {run.data for run in transfer_rows(group)["transrac"]}
+        assert {run.data for (_, tested), runs in rows.items() if tested == real for run in runs} == clips
 
 
 DECLARED = {
@@ -398,7 +450,7 @@ def test_the_bases_of_the_ablations_are_table_3s_runs():
 @pytest.mark.parametrize("preset", ["demo", "tiny"])
 def test_an_arm_starts_from_the_presets_network_unless_that_has_other_inputs_or_another_shape(preset):
     size = protocol.preset(preset)
-    starts = {arm.id: arm.run.init_from for arm in table_ablations.arms(size, size.dataset)}
+    starts = {arm.id: arm.run.parent for arm in table_ablations.arms(size, size.dataset)}
     shared = starts["profile_paper"]
     own = {id for id, start in starts.items() if start != shared}
     assert own == {"profile_released", "axes_scrambled", "layers_transrac_3", "layers_hl_rac_3"}

@@ -104,10 +104,3 @@ def test_the_changelog_opens_with_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     (newest, *_) = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert newest == version
-
-
-def test_the_job_is_short_and_says_how_to_submit_it() -> None:
-    text = (ROOT / "jobs" / "demo.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 30
-    assert "ray job submit" in text
-    assert "Expected duration" in text

@@ -90,3 +90,13 @@ def test_another_search_over_the_same_space_continues_and_answers_from_the_store
     assert more.completed == 8
     assert more.value <= first.value
     assert {key: after[key] for key in before} == before
+
+
+def test_a_search_whose_budget_is_used_up_starts_nothing_and_says_what_to_type(home, sweep, monkeypatch):
+    from flag3d_ray import search
+    from flag3d_ray.budget import BudgetSpent
+
+    monkeypatch.setattr(search, "cluster", lambda resources: pytest.fail("Ray was started"))
+
+    with pytest.raises(BudgetSpent, match=r"after 0 of 3 trials.*type the same command"):
+        search.search(sweep("unpaid", 3), home, RESOURCES, deadline=1.0)

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flag3d_ray.commands.data_check import check, describe
 from flag3d_ray.commands.data_convert import convert, template
 from flag3d_ray.commands.data_layouts import layouts
 from flag3d_ray.commands.data_splits import splits
-from flag3d_ray.commands.options import ExecutorOption, HomeOption
+from flag3d_ray.commands.options import ExecutorOption, HomeOption, plain_console
 from flag3d_ray.home import Home
 
 data = typer.Typer(help="Make, ingest and check datasets.", no_args_is_help=True)
@@ -20,7 +19,9 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace a dataset of
 
 @data.command()
 def make(
-    name: Annotated[str, typer.Argument(help="synthetic (1800 sequences) or synthetic-demo.")],
+    name: Annotated[
+        str, typer.Argument(help="synthetic (1800 sequences), synthetic-demo, synthetic-mixed, procedural, ...")
+    ],
     force: ForceOption = False,
     executor: ExecutorOption = "ray",
     home: HomeOption = None,
@@ -33,7 +34,7 @@ def make(
     from flag3d_ray.data.catalogue import SYNTHETIC
     from flag3d_ray.errors import DataError
 
-    console, place = Console(), Home.at(home)
+    console, place = plain_console(), Home.at(home)
     if name not in SYNTHETIC:
         remedy = f"make one of {', '.join(SYNTHETIC)}"
         raise DataError(where=f"dataset {name!r}", rule="not a synthetic dataset", remedy=remedy)
@@ -73,11 +74,10 @@ def ingest(
     """
     from flag3d_ray.commands.launch import interruptible, resources, writing
     from flag3d_ray.data.catalogue import read_in, require_reader
-    from flag3d_ray.data.workplace import check_dataset_name
 
-    console, place = Console(), Home.at(home)
+    console, place = plain_console(), Home.at(home)
     require_reader(reader, root)
-    folder = place.dataset(check_dataset_name(name or reader))
+    folder = place.dataset(name or reader)
     with interruptible(console), writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options:
         read_in(reader, root, folder, layout_name=layout, force=force, **options)
     console.print(describe(folder), soft_wrap=True, highlight=False)
@@ -103,7 +103,7 @@ def readers() -> None:
     grid.add_row(
         OPEN, "any", "yours", "An open folder of tables and arrays: flag3d data template FOLDER writes an example."
     )
-    Console().print(grid)
+    plain_console().print(grid)
 
 
 @data.command()
@@ -116,7 +116,7 @@ def gallery(
     """
     from flag3d_ray.data.synthetic.gallery import gallery as draw
 
-    Console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
+    plain_console().print(f"written: {draw(path)}", soft_wrap=True, highlight=False)
 
 
 for command in (check, splits, convert, template, layouts):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from flag3d_ray.commands.options import HomeOption, wide_console
+from flag3d_ray.commands.options import HomeOption, plain_console, wide_console
 from flag3d_ray.errors import DataError
 from flag3d_ray.home import Home
 
@@ -52,7 +52,7 @@ def check(
         raise DataError(where=str(write_exclusions), rule="exists already", remedy=remedy)
     console = wide_console()
     target, examine = _of_copy(Path(name), reader) if reader else _of_dataset(name, Home.at(home))
-    with _progress(f"checking {target}", console if form == "table" else Console(stderr=True)) as told:
+    with _progress(f"checking {target}", console if form == "table" else plain_console(stderr=True)) as told:
         report = examine(told)
     findings = ordered(report.findings, _severity(severity))
     if form == "table":
@@ -60,7 +60,7 @@ def check(
     else:
         typer.echo((to_csv if form == "csv" else to_json)(findings).rstrip("\n"))
     if write_exclusions is not None:
-        _write(write_exclusions, report, Console(stderr=True))
+        _write(write_exclusions, report, plain_console(stderr=True))
     if any(finding.severity == "error" for finding in report.findings):
         raise SystemExit(2)
 

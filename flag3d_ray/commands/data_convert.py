@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from flag3d_ray.commands.options import plain_console
 from flag3d_ray.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def convert(
     from flag3d_ray.data.readers.open_format_tables import OpenCard
     from flag3d_ray.data.readers.pyskl import release
 
-    console = Console()
+    console = plain_console()
     known = release(dataset) if dataset else None
     if known is not None and layout:
         remedy = "leave out --layout: the dataset has its own"
@@ -64,7 +65,7 @@ def template(
     from flag3d_ray.data.readers.open_format_template import write_template
 
     write_template(folder, layout)
-    console = Console()
+    console = plain_console()
     console.print(f"written: {folder}", soft_wrap=True, highlight=False)
     console.print("README.md in it says what to change. Then:", highlight=False)
     console.print(f"  flag3d data ingest open {folder} --name mine", soft_wrap=True, highlight=False)

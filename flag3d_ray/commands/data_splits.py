@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from flag3d_ray.commands.options import HomeOption
+from flag3d_ray.commands.options import HomeOption, plain_console, printable
 from flag3d_ray.errors import DataError
 from flag3d_ray.home import Home
 
@@ -29,7 +28,7 @@ def splits(
     """
     from flag3d_ray.data.catalogue import require
 
-    console, folder = Console(), Home.at(home).dataset(dataset)
+    console, folder = plain_console(), Home.at(home).dataset(dataset)
     require(dataset, folder)
     if draw:
         console.print(f"written: {draw_split(folder, draw, seed)}", soft_wrap=True, highlight=False)
@@ -84,7 +83,9 @@ def table_of(folder: Path, *, full: bool = False) -> Table:
         for part in PARTS:
             first = part == PARTS[0]
             values, rows = split.values(part), split_indices(opened, split.name, part)
-            shown = ", ".join(values) if full else str(len(values))
-            facts = (split.name, split.by) if first else ("", "")
-            grid.add_row(*facts, part, shown, str(len(rows)), *((str(split.seed), split.rule) if first else ("", "")))
+            shown = printable(", ".join(values)) if full else str(len(values))
+            facts = (printable(split.name), split.by) if first else ("", "")
+            grid.add_row(
+                *facts, part, shown, str(len(rows)), *((str(split.seed), printable(split.rule)) if first else ("", ""))
+            )
     return grid

@@ -5,8 +5,17 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from flag3d_ray.commands.launch import Launch, interruptible, resources, summary
-from flag3d_ray.commands.options import ConcurrentOption, HomeOption, TrackOption, wide_console
+from flag3d_ray.budget import parse_budget
+from flag3d_ray.commands.launch import Launch, interruptible, print_costs, resources, summary
+from flag3d_ray.commands.options import (
+    AddressOption,
+    BudgetOption,
+    ConcurrentOption,
+    HomeOption,
+    PriceOption,
+    TrackOption,
+    wide_console,
+)
 from flag3d_ray.commands.tables import print_found
 from flag3d_ray.home import Home
 from flag3d_ray.progress import Cell
@@ -15,10 +24,13 @@ from flag3d_ray.run import Ablation
 
 def demo(
     concurrent: ConcurrentOption = 0,
+    address: AddressOption = "local",
+    budget: BudgetOption = "",
+    price_per_hour: PriceOption = None,
     track: TrackOption = True,
     home: HomeOption = None,
 ) -> None:
-    """Run the language ablation of HL-RAC on a local Ray, search the same space, and print Table 3's rows.
+    """Run the language ablation of HL-RAC on Ray, search the same space, and print Table 3's rows.
 
     It shows the platform, not the model's best: synthetic data, 64 frames, a very small network. A second call answers
     from the store.
@@ -26,23 +38,29 @@ def demo(
     Example: flag3d demo
     """
     from flag3d_ray import declarations, render
+    from flag3d_ray.plan.asked import ask_demo, smaller_demos
     from flag3d_ray.scoring import score
     from flag3d_ray.search import search
 
     console, began = wide_console(), time.monotonic()
-    launch = Launch(Home.at(home), resources("ray", 1, concurrent, "local"), console, track)
+    allowed = parse_budget(budget, price_per_hour) if budget else None
+    launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track, budget=allowed)
+    launch.require_budget(ask_demo(launch.home), smaller_demos())
     declared = declarations.demo()
     ablation, table3 = declared.ablation(), declared.table()
+    searched = (declared.sweep(), launch.home, launch.resources)
     with interruptible(console):
         console.rule("1  Ablation: fusion x text encoder x caption level, 18 arms, none stopped early")
         cells = launch.ensure(ablation.runs(), "HL-RAC's language ablation", ablation.name)
         console.print(summary(cells))
+        print_costs(console, cells)
         console.print(arms_table(ablation, cells))
         console.rule("2  Optuna searches the same space; its trials answer from the store")
-        print_found(console, search(declared.sweep(), launch.home, launch.resources, stop_early=False))
+        print_found(console, search(*searched, stop_early=False, deadline=launch.deadline))
         console.rule("3  Table 3, measured beside published")
         rows = launch.ensure(table3.runs(), "Table 3", table3.group)
         console.print(summary(rows))
+        print_costs(console, rows)
         console.print(against_random({cell.run: cell for cell in [*cells, *rows]}.values()))
     scored = score(table3, launch.home)
     console.print(render.terminal(scored))

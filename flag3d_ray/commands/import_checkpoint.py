@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flag3d_ray.commands.options import plain_console
 from flag3d_ray.errors import DataError
 
 _FILL_IN = ("url", "licence", "trained_on", "split", "text_encoder", "caption_level")
@@ -40,7 +40,7 @@ def import_checkpoint(
     save_tensors(model, tensors, imported=facts)
     described = {"method": to_json(method), "shapes": to_json(shapes), "imported": facts}
     write_json(card, described | dict.fromkeys(_FILL_IN))
-    console = Console()
+    console = plain_console()
     count = sum(tensor.numel() for tensor in tensors.values())
     for line in (
         f"{model}: {len(tensors)} tensors, {count:,} numbers, profile released",

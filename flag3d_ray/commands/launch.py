@@ -1,29 +1,57 @@
 """What every launching verb does: data in place, runs ensured under a live view and the MLflow view, failures named."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flag3d_ray.budget import Budget, BudgetSpent, duration
+from flag3d_ray.costs import cell_costs, savings
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
 from flag3d_ray.progress import Cell, Watcher
 from flag3d_ray.run import Resources, Run
 
+if TYPE_CHECKING:
+    from flag3d_ray.plan.estimate import Asked
+    from flag3d_ray.plan.planner import Planner
+
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch's surroundings."""
+    """A launch's surroundings. With a budget it ends when that is used up, counted from `began` (seconds since the epoch)."""
 
     home: Home
     resources: Resources
     console: Console
     track: bool = True
     retry_failed: bool = False
+    budget: Budget | None = None
+    began: float = field(default_factory=time.time)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the budget is used up, in seconds since the epoch."""
+        return None if self.budget is None else self.began + self.budget.seconds
+
+    def require_budget(self, asked: "Asked", smaller: "Iterator[Asked]") -> None:
+        """Refuse what the budget does not allow, before anything starts; without a budget nothing is planned.
+
+        Raises:
+            BudgetError: even the low end of the prediction is above the budget.
+        """
+        if self.budget is not None:
+            from flag3d_ray.plan.planner import told
+
+            make = planner(self.home, self.resources, self.console)
+            found = make(asked)
+            self.console.print(f"planned: {told(found.seconds)}, budget {self.budget.asked}", highlight=False)
+            make.require_within(self.budget, found, smaller)
 
     def data(self, *names: str) -> None:
         """Make the synthetic datasets that are missing; others must have been ingested.
@@ -52,7 +80,11 @@ class Launch:
         return views
 
     def ensure(self, runs: Iterable[Run], title: str, group: str) -> list[Cell]:
-        """Make the runs finished and return their cells; where all are cached and shown, nothing is started for it."""
+        """Make the runs finished and return their cells; where all are cached and shown, nothing is started for it.
+
+        Raises:
+            BudgetSpent: the budget is used up; what is done is kept.
+        """
         from flag3d_ray.execution import ensure, plan, with_dependencies
 
         runs = list(dict.fromkeys(runs))
@@ -60,7 +92,19 @@ class Launch:
         known = plan(runs, self.home)
         if not known.open_runs() and self._is_shown(group, known.cells.values()):
             return list(known.cells.values())
-        return ensure(runs, self.home, self.resources, self.watchers(title, group), retry_failed=self.retry_failed)
+        cells = ensure(
+            runs,
+            self.home,
+            self.resources,
+            self.watchers(title, group),
+            retry_failed=self.retry_failed,
+            deadline=self.deadline,
+        )
+        if self.budget is not None and any(cell.state == "stopped" for cell in cells):
+            print_costs(self.console, cells)
+            remedy = "type the same command to go on, with the same budget again, a larger one or none"
+            raise BudgetSpent(where=f"--budget {self.budget.asked}", rule=f"used up; {summary(cells)}", remedy=remedy)
+        return cells
 
     def _is_shown(self, group: str, cells: Iterable[Cell]) -> bool:
         from flag3d_ray.tracking import remembered_groups
@@ -99,17 +143,24 @@ def cluster_or_not(resources: Resources):
 
 
 def resources(executor: str, workers: int, concurrent: int, address: str) -> Resources:
-    """The resources of this machine, as the options ask.
+    """The resources of this machine, or of the running cluster, as the options ask.
+
+    More runs at a time than a cluster has CPUs are taken at their word: it may grow.
 
     Raises:
-        RunError: an unknown executor.
+        RunError: an unknown executor, or a cluster that cannot be reached.
     """
     import torch
 
     if executor not in ("ray", "local"):
         raise RunError(where=f"--executor {executor}", rule="unknown executor", remedy="use ray or local")
-    cpus = os.cpu_count() or 1
-    gpus = torch.cuda.device_count()
+    if executor == "local" or address == "local":
+        cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    else:
+        from flag3d_ray.cluster import size
+
+        cpus, gpus = size(address)
+        cpus = max(1, cpus, concurrent)
     return Resources(
         executor=executor,
         workers=workers,
@@ -129,6 +180,24 @@ def interruptible(console: Console):
     except KeyboardInterrupt:
         console.print("\nInterrupted. What is done is kept; type the same command to go on.")
         raise SystemExit(130) from None
+
+
+def planner(home: Home, resources: Resources, console: Console) -> "Planner":
+    """Plans for this home and machine; says on the console what it measures."""
+    from flag3d_ray.plan.planner import Planner
+
+    return Planner(home, resources, lambda what: console.print(f"measuring {what} ...", style="dim", highlight=False))
+
+
+def print_costs(console: Console, cells: Sequence[Cell]) -> None:
+    """What each kind of cell really cost, and what caching and early stopping saved; nothing where neither is known."""
+    for label, seconds in cell_costs(cells).items():
+        each = f"{len(seconds)} x {duration(sum(seconds) / len(seconds))} = " if len(seconds) > 1 else ""
+        console.print(f"  {label}: {each}{duration(sum(seconds))}", highlight=False, markup=False)
+    saved = savings(cells)
+    for what, seconds in (("cached cells", saved.cached), ("early stopping", saved.stopped_early)):
+        if seconds:
+            console.print(f"saved by {what}: {duration(seconds)}", highlight=False)
 
 
 def summary(cells: Sequence[Cell]) -> str:

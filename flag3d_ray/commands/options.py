@@ -42,13 +42,37 @@ ExcludeOption = Annotated[
         "--exclude", help="A csv file (sample_id, reason) of sequences to leave out of every part.", show_default="none"
     ),
 ]
+BudgetOption = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        help="Most that it may take, as 90s, 5m or 1h30m, or money with --price-per-hour. Exit code 3 where it takes more.",
+        show_default="none",
+    ),
+]
+PriceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--price-per-hour", min=0.0, help="What the machine costs per hour, in any currency.", show_default="none"
+    ),
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]
 TrackOption = Annotated[bool, typer.Option("--track/--no-track", help="Write the runs to MLflow while they go on.")]
 
 
+def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A console that prints text as it is: names of files, actions and datasets hold no markup and no emoji codes."""
+    return Console(stderr=stderr, width=width, markup=False, emoji=False)
+
+
 def wide_console() -> Console:
     """The terminal as it is; 120 columns for a log or a pipe, where Rich would assume 80 and cut the tables."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    return plain_console(width=None if sys.stdout.isatty() else 120)
+
+
+def printable(text: str) -> str:
+    """Text from outside without the control characters that could steer a terminal; line breaks stay."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """`flag3d table`, `flag3d train`, `flag3d sweep`: ask for runs, then read what they say."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from flag3d_ray.commands.launch import Launch, interruptible, resources, summary
+from flag3d_ray.budget import parse_budget
+from flag3d_ray.commands.launch import Launch, interruptible, print_costs, resources, summary
 from flag3d_ray.commands.options import (
     AddressOption,
+    BudgetOption,
     ConcurrentOption,
     DatasetOption,
     EncoderOption,
@@ -17,6 +20,7 @@ from flag3d_ray.commands.options import (
     ExecutorOption,
     HomeOption,
     PresetOption,
+    PriceOption,
     RetryOption,
     SeedsOption,
     TrackOption,
@@ -29,6 +33,7 @@ from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
 
 if TYPE_CHECKING:
+    from flag3d_ray.figures import Picture
     from flag3d_ray.progress import Cell
     from flag3d_ray.run import Weights
     from flag3d_ray.tables import Table
@@ -36,7 +41,8 @@ if TYPE_CHECKING:
 
 def table(
     name: Annotated[
-        str, typer.Argument(help="The paper's table: 2, 3, 4, 5, 6 or 7; or one of ours: ablations, transfer.")
+        str,
+        typer.Argument(help="The paper's table: 2, 3, 4, 5, 6 or 7; or one of ours: ablations, transfer, variation."),
     ],
     preset: PresetOption = "tiny",
     dataset: DatasetOption = "",
@@ -50,6 +56,8 @@ def table(
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Run what is missing, or only show what is there.")
     ] = True,
+    budget: BudgetOption = "",
+    price_per_hour: PriceOption = None,
     executor: ExecutorOption = "ray",
     workers: WorkersOption = 1,
     concurrent: ConcurrentOption = 0,
@@ -81,13 +89,19 @@ def table(
         return
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
     declared = load_table(name, **options)
-    launch = Launch(Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
+    allowed = parse_budget(budget, price_per_hour) if budget else None
+    surroundings = (Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
+    launch = Launch(*surroundings, budget=allowed)
+    if allowed is not None and run:
+        from flag3d_ray.plan.asked import ask_table, smaller_tables
+
+        launch.require_budget(ask_table(name, **options), smaller_tables(name, **options))
     if exclude is not None:
         declared = declared.excluding(_stored(launch, declared.dataset, exclude, make=run))
     cells = _run(declared, launch, dataset) if run else []
     scored = score(declared, launch.home, variant=Variant(variant, rounded))
     console.print(render.terminal(scored))
-    for path in render.write(scored, launch.home):
+    for path in render.write(scored, launch.home, _pictures(declared, launch.home)):
         console.print(f"written: {path}", soft_wrap=True, highlight=False)
     if any(cell.state == "failed" for cell in cells):
         raise SystemExit(1)
@@ -110,7 +124,22 @@ def _run(declared: "Table", launch: Launch, dataset: str) -> "list[Cell]":
             here, f"Table {declared.name}, preset {declared.preset}, {declared.dataset}", declared.group
         )
         launch.console.print(summary(cells))
+        print_costs(launch.console, cells)
     return cells
+
+
+def _pictures(declared: "Table", home: Home) -> "list[Picture]":
+    """The figures that `flag3d figure` drew from runs of this table."""
+    from flag3d_ray.errors import EncoderUnreachable
+    from flag3d_ray.figures import pictures, pictures_folder
+    from flag3d_ray.identity import run_key
+    from flag3d_ray.scoring import not_here
+
+    known, keys = pictures(pictures_folder(home)), set()
+    for run in declared.runs() if known else ():
+        with suppress(EncoderUnreachable):
+            keys |= set() if not_here(run, home) else {run_key(run, home)}
+    return [picture for picture in known if keys.issuperset(picture.runs)]
 
 
 def train(
@@ -199,6 +228,8 @@ def sweep(
     trials: Annotated[
         int, typer.Option("--trials", help="Completed trials to reach, earlier launches counted in.")
     ] = 24,
+    budget: BudgetOption = "",
+    price_per_hour: PriceOption = None,
     concurrent: ConcurrentOption = 0,
     address: AddressOption = "local",
     track: TrackOption = True,
@@ -213,14 +244,22 @@ def sweep(
     console = wide_console()
     dataset = dataset or default_dataset(preset)
     declared = load_sweep(name, preset=preset, dataset=dataset, trials=trials)
-    launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track)
+    allowed = parse_budget(budget, price_per_hour) if budget else None
+    launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track, budget=allowed)
+    if allowed is not None:
+        from flag3d_ray.plan.asked import ask_sweep, smaller_sweeps
+
+        options = {"preset": preset, "dataset": dataset, "trials": trials}
+        launch.require_budget(ask_sweep(name, launch.home, **options), smaller_sweeps(name, launch.home, **options))
     from flag3d_ray.search import search  # Ray and Optuna take seconds to load, a wrong word is answered before
 
     with interruptible(console):
         launch.data(dataset)
         title = f"Search {declared.name}"
-        found = search(declared, launch.home, launch.resources, launch.watchers(title, declared.name))
+        views = launch.watchers(title, declared.name)
+        found = search(declared, launch.home, launch.resources, views, deadline=launch.deadline)
     print_found(console, found)
+    print_costs(console, found.cells)
 
 
 def _stored(launch: Launch, dataset: str, file: Path, *, make: bool = True) -> str:

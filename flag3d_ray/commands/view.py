@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from flag3d_ray.commands.options import HomeOption
+from flag3d_ray.commands.options import HomeOption, plain_console, printable
 from flag3d_ray.home import Home
 
 
@@ -23,23 +23,35 @@ def doctor(home: HomeOption = None) -> None:
         table.add_column(title, overflow="fold")
     colours = {"pass": "green", "warn": "yellow", "fail": "red"}
     for check in found:
-        table.add_row(f"[{colours[check.state]}]{check.state}[/]", check.name, check.detail, check.remedy)
-    Console().print(table)
+        words = map(printable, (check.name, check.detail, check.remedy))
+        table.add_row(Text(check.state, style=colours[check.state]), *words)
+    plain_console().print(table)
     if any(check.state == "fail" for check in found):
         raise SystemExit(1)
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 5000,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", help="A name or IPv4 address of this machine; one that others reach asks for a password."
+        ),
+    ] = "127.0.0.1",
+    password: Annotated[
+        bool, typer.Option("--password", help="Ask for a password on this machine too, where it has other users.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Open the runs in MLflow: starts a server on the loopback address and prints a link that compares the newest runs.
+    """Open the runs in MLflow: starts a server for this machine and prints a link that compares the newest runs.
+
+    With --host others can open it as well. They need the password, which is generated, shown once and kept for you alone.
 
     Example: flag3d ui --port 5000
     """
     from flag3d_ray.ui import serve
 
-    serve(Home.at(home), port)
+    serve(Home.at(home), port, host, password=password)
 
 
 def track(
@@ -51,13 +63,17 @@ def track(
     Example: flag3d track --fill
     """
     from flag3d_ray.errors import RunError
+    from flag3d_ray.figures import pictures_folder
     from flag3d_ray.methods.catalogue import RECORDED
-    from flag3d_ray.tracking import Place, fill_view
+    from flag3d_ray.tracking import Place, fill_view, log_figures, without_password
 
     if not fill:
         raise RunError(where="flag3d track", rule="nothing was asked for", remedy="type flag3d track --fill")
-    console, here = Console(), Home.at(home)
-    left_out = fill_view(here.store, Place(here.mlflow_uri, here.root / "mlruns"), RECORDED)
+    console, here = plain_console(), Home.at(home)
+    place = Place(here.mlflow_uri, here.root / "mlruns")
+    left_out = fill_view(here.store, place, RECORDED)
+    log_figures(pictures_folder(here), place)
     for line in left_out:
-        console.print(f"left out: {line}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"the other runs of {here.store.root} are in {here.mlflow_uri}", soft_wrap=True, highlight=False)
+        console.print(f"left out: {printable(line)}", soft_wrap=True, highlight=False)
+    where = without_password(here.mlflow_uri)
+    console.print(f"the other runs of {here.store.root} are in {where}", soft_wrap=True, highlight=False)

@@ -12,6 +12,7 @@ from flag3d_ray.data.manifest import Manifest
 from flag3d_ray.data.reader import Reader
 from flag3d_ray.data.readers import cmu, cmu_actions, flag3d, ntu60, open_format, pyskl, repcount_a, ui_prmd
 from flag3d_ray.data.splits import write_split
+from flag3d_ray.data.synthetic import variation
 from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic
 from flag3d_ray.data.workplace import tree_state, work_digest
 from flag3d_ray.errors import DataError
@@ -19,11 +20,20 @@ from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import layout
 from flag3d_ray.source import source_digests
 
+MIXED_PROCEDURAL, MIXED_TAKES = 16_384, 60
+ABLATED_PROCEDURAL, ABLATED_TAKES = 4096, 1
 SYNTHETIC = {
     "synthetic-demo": Synthetic(takes_per_action=6),
     "synthetic": Synthetic(takes_per_action=30),
     # As many sequences as FLAG3D++ has, lab, rendered and natural together, each as one clip: 6.6 GB.
     "synthetic-clips": Synthetic(takes_per_action=3000, frames=128),
+    # For checkpoints that count what they have never seen: random motions and the training activities together. 0.7 GB.
+    "synthetic-mixed": Synthetic(takes_per_action=MIXED_TAKES, procedural=MIXED_PROCEDURAL, frames=128),
+    # What a group of the variation is worth: random motions train, a take of every activity validates and tests. 0.2 GB each.
+    **{
+        name: Synthetic(takes_per_action=ABLATED_TAKES, procedural=ABLATED_PROCEDURAL, variation=drawn, frames=128)
+        for name, drawn in variation.DATASETS.items()
+    },
 }
 READERS: dict[str, Reader] = {
     "flag3d": flag3d.READER,

@@ -31,7 +31,7 @@ def check_dataset_name(name: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         remedy = "use letters, digits, dots, dashes and underscores"
-        raise DataError(where=f"--name {name!r}", rule="not a name for a dataset", remedy=remedy)
+        raise DataError(where=f"dataset {name!r}", rule="not a name for a dataset", remedy=remedy)
     return name
 
 

@@ -4,8 +4,10 @@ In each cell stands the measured mean, its 95 % interval in brackets, and after 
 Markdown, LaTeX and the terminal show one variant of the metrics; the CSV file and the HTML page hold all of them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from flag3d_ray.figures import Picture
 from flag3d_ray.files import write_bytes
 from flag3d_ray.home import Home
 from flag3d_ray.render.console import terminal
@@ -27,8 +29,8 @@ __all__ = [
 ]
 
 
-def write(scored: ScoredTable, home: Home) -> tuple[Path, ...]:
-    """Write all four files to `home.tables`, each whole or not at all.
+def write(scored: ScoredTable, home: Home, pictures: Sequence[Picture] = ()) -> tuple[Path, ...]:
+    """Write all four files to `home.tables`, each whole or not at all; the HTML page holds the pictures.
 
     Another exclusion list has files of its own, and another variant a Markdown and a LaTeX file of its own.
     """
@@ -40,7 +42,7 @@ def write(scored: ScoredTable, home: Home) -> tuple[Path, ...]:
         f"{stem}{shown}.md": markdown(scored),
         f"{stem}.csv": to_csv(scored),
         f"{stem}{shown}.tex": latex(scored),
-        f"{stem}.html": to_html(scored),
+        f"{stem}.html": to_html(scored, pictures),
     }
     for name, text in texts.items():
         write_bytes(home.tables / name, text.encode())

@@ -1,9 +1,12 @@
 """A scored table as files: Markdown, CSV, LaTeX and HTML."""
 
+import base64
 import csv
 import html
 import io
+from collections.abc import Sequence
 
+from flag3d_ray.figures import Picture
 from flag3d_ray.render.wording import (
     abreast,
     bounds,
@@ -32,6 +35,8 @@ _LATEX = {
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
 }
+# Should a text ever get past the escaping, the browser still runs and fetches nothing.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --quiet: #666; --warn: #8a4b00; --warn-back: #fff3df; }
 @media (prefers-color-scheme: dark) { :root { --quiet: #aaa; --warn: #ffc46b; --warn-back: #3a2a10; } }
@@ -42,6 +47,9 @@ th, td { padding: .35rem .7rem; text-align: right; vertical-align: top; border-b
 th:first-child, td:last-child, th[scope=rowgroup], th[scope=row] { text-align: left; }
 th[scope=row] { font-weight: 500; }
 td span { display: block; color: var(--quiet); font-size: .85em; white-space: nowrap; }
+figure { margin: 2rem 0; }
+figure img { max-width: 100%; height: auto; background: #fff; }
+figcaption { color: var(--quiet); }
 .warn { color: var(--warn); background: var(--warn-back); padding: .5rem .8rem; border-radius: .3rem; }
 """
 
@@ -56,9 +64,9 @@ def markdown(scored: ScoredTable) -> str:
             lines.append(_markdown_line([f"**{_pipes(group)}**", *[""] * (len(heads) - 1)]))
         cells = [_markdown_cell(scored, cell) for cell in row.cells]
         lines.append(_markdown_line([_pipes(row.row.label), *cells, row.seeds_label, _pipes(row_verdict(row))]))
-    warned = f"**{warning(scored)}**\n\n" if warning(scored) else ""
+    warned = f"**{_pipes(warning(scored))}**\n\n" if warning(scored) else ""
     remarks = "\n".join(f"- {_pipes(note)}" for note in notes(scored))
-    return f"# {heading(scored)}\n\n{warned}" + "\n".join(lines) + f"\n\n{remarks}\n"
+    return f"# {_pipes(heading(scored))}\n\n{warned}" + "\n".join(lines) + f"\n\n{remarks}\n"
 
 
 def to_csv(scored: ScoredTable) -> str:
@@ -82,8 +90,8 @@ def latex(scored: ScoredTable) -> str:
     return "\n".join([*lines, r"\end{table*}", ""])
 
 
-def to_html(scored: ScoredTable) -> str:
-    """A page that needs nothing else: no script, no font, no picture; light or dark as the reader's system is.
+def to_html(scored: ScoredTable, pictures: Sequence[Picture] = ()) -> str:
+    """A page that needs nothing else: no script, no font, pictures inside; light or dark as the reader's system is.
 
     All variants one below the other; cells of the paper's, unrounded, have their id as anchor.
     """
@@ -91,12 +99,14 @@ def to_html(scored: ScoredTable) -> str:
     title = html.escape(heading(first))
     warned = f'<p class="warn">{html.escape(warning(first))}</p>' if warning(first) else ""
     remarks = "\n".join(f"<li>{html.escape(note)}</li>" for note in notes(first))
+    figures = "".join(_html_picture(picture) for picture in pictures)
     more = "\n".join(f"<h2>With {html.escape(variant_name(one.variant))}</h2>\n{_html_table(one)}" for one in rest)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{warned}\n"
-        f"{_html_table(first, anchored=True)}\n<ul>\n{remarks}\n</ul>\n{more}\n</body>\n</html>\n"
+        f"{_html_table(first, anchored=True)}\n<ul>\n{remarks}\n</ul>\n{figures}{more}\n</body>\n</html>\n"
     )
 
 
@@ -185,6 +195,12 @@ def _html_table(scored: ScoredTable, *, anchored: bool = False) -> str:
         f'<div class="scroll"><table>\n<thead><tr><th scope="col">Method</th>{heads}<th scope="col">Seeds</th>'
         '<th scope="col">Verdict</th></tr></thead>\n<tbody>\n' + "\n".join(body) + "\n</tbody>\n</table></div>"
     )
+
+
+def _html_picture(picture: Picture) -> str:
+    data, caption = base64.b64encode(picture.path.read_bytes()).decode("ascii"), html.escape(picture.caption)
+    source = f"data:image/png;base64,{data}"
+    return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>\n'
 
 
 def _html_cell(scored: ScoredTable, cell: ScoredCell, *, anchored: bool) -> str:

@@ -5,8 +5,9 @@ stored once) and by what MLflow holds, so that every write may be repeated. If M
 newest state is written later. Only this package imports MLflow, when it first writes: importing it stays cheap.
 """
 
-from flag3d_ray.tracking.connect import Place
+from flag3d_ray.tracking.connect import Place, without_password
 from flag3d_ray.tracking.content import remembered_groups
+from flag3d_ray.tracking.figures import log_figures
 from flag3d_ray.tracking.view import EXPERIMENT, MlflowView, fill_view
 
-__all__ = ["EXPERIMENT", "MlflowView", "Place", "fill_view", "remembered_groups"]
+__all__ = ["EXPERIMENT", "MlflowView", "Place", "fill_view", "log_figures", "remembered_groups", "without_password"]

@@ -7,9 +7,10 @@ thread that writes, while training goes on.
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,16 @@ _SETTINGS = {
 }
 
 
+def without_password(text: str) -> str:
+    """A URI, or a sentence with one, without user and password: `https://user:secret@host` becomes `https://host`."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the view lives: the tracking URI, and the folder for artifacts of a database that serves none itself."""
 
-    uri: str
+    uri: str = field(repr=False)
     artifacts: Path
 
     @property
@@ -88,7 +94,9 @@ def find_experiment(client: "MlflowClient", place: Place, name: str) -> str:
         found = client.get_experiment_by_name(name)
     if found is None:
         raise RunError(
-            where=f"MLflow at {place.uri}", rule=f"cannot create {name!r}", remedy="look at the server's log"
+            where=f"MLflow at {without_password(place.uri)}",
+            rule=f"cannot create {name!r}",
+            remedy="look at the server's log",
         )
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)

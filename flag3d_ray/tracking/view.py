@@ -9,7 +9,7 @@ from pathlib import Path
 from flag3d_ray.errors import RunError
 from flag3d_ray.progress import Cell
 from flag3d_ray.store import Store
-from flag3d_ray.tracking.connect import Place, connect
+from flag3d_ray.tracking.connect import Place, connect, without_password
 from flag3d_ray.tracking.content import Group, stored_cell, stored_groups
 from flag3d_ray.tracking.session import Session
 
@@ -97,7 +97,7 @@ class MlflowView:
             return cells, self._closing
 
     def _after_failure(self, error: Exception, cells: tuple[Cell, ...], wait: float) -> float:
-        self._problem = " ".join(str(error).split())[:200]
+        self._problem = without_password(" ".join(str(error).split()))[:200]
         self._away_since = self._away_since or time.time()
         with self._changed:
             self._newest = self._newest or cells
@@ -125,7 +125,8 @@ def fill_view(store: Store, place: Place, methods: Sequence[type], experiment: s
             Session.open(place, group, store, cells).write(cells, closing=True)
     except Exception as error:
         remedy = "start the server or check MLFLOW_TRACKING_URI, then type the command again"
-        raise RunError(where=f"MLflow at {place.uri}", rule=" ".join(str(error).split()), remedy=remedy) from error
+        where, rule = (without_password(text) for text in (f"MLflow at {place.uri}", " ".join(str(error).split())))
+        raise RunError(where=where, rule=rule, remedy=remedy) from error
     return left_out
 
 

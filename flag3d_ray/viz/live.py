@@ -29,6 +29,7 @@ _MARKS: dict[State, tuple[str, str]] = {
     "preparing": ("◇", "dim"),
     "failed": ("✗", "red"),
     "not run": ("-", "dim"),
+    "stopped": ("□", "yellow"),
 }
 _SILENT: frozenset[State] = frozenset({"cached", "preparing", "waiting"})  # no line of their own in a log
 _ORDER: tuple[State, ...] = (
@@ -41,6 +42,7 @@ _ORDER: tuple[State, ...] = (
     "waiting",
     "failed",
     "not run",
+    "stopped",
 )
 
 

@@ -113,6 +113,13 @@ def draw_skeleton(
     _write(axes, [label for label in labels if label.side != "right"], middle + _COLUMN)
 
 
+def spaced(heights_N: Float[np.ndarray, " N"], line: float) -> Float[np.ndarray, " N"]:
+    """Ascending heights moved apart to at least a line between neighbours, as little as possible (least squares)."""
+    steps_N = line * np.arange(len(heights_N))
+    # Without the lines it is a monotone fit.
+    return isotonic_regression(heights_N - steps_N).x + steps_N
+
+
 def _title(layout: Layout) -> str:
     return f"{layout.name}: {len(layout)} joints, root {layout.joints[layout.root]}"
 
@@ -175,9 +182,7 @@ def _caption(axes: Axes, x: float, y: float, text: str, *, size: float) -> None:
 def _write(axes: Axes, labels: Sequence[_Label], column: float) -> None:
     """Names in a column in the order of their joints' heights, as near to them as they fit, and a thin line to each."""
     ordered = sorted(labels, key=lambda label: (label.y, abs(label.x - column)))
-    steps_N = _LINE * np.arange(len(ordered))
-    # Least squares with at least one line between neighbours: without the lines it is a monotone fit.
-    heights_N = isotonic_regression(np.array([label.y for label in ordered]) - steps_N).x + steps_N
+    heights_N = spaced(np.array([label.y for label in ordered]), _LINE)
     lines = []
     for label, height in zip(ordered, heights_N.tolist(), strict=True):
         left_of = column < label.x

@@ -56,9 +56,10 @@ def test_a_table_is_shown_without_running_anything(flag3d: Flag3d, home: Home) -
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
-        (("table", 9), "choose one of 2, 3, 4, 5, 6, 7, ablations, transfer"),
-        (("table", "transfers"), "choose one of 2, 3, 4, 5, 6, 7, ablations, transfer"),
+        (("table", 9), "choose one of 2, 3, 4, 5, 6, 7, ablations, transfer, variation"),
+        (("table", "transfers"), "choose one of 2, 3, 4, 5, 6, 7, ablations, transfer, variation"),
         (("table", 7, "--dataset", "synthetic"), "leave it out, or use another table"),
+        (("table", "variation", "--dataset", "synthetic"), "leave it out, or use table transfer"),
         (("table", 3, "--dataset", "ui_prmd", "--executor", "local"), "flag3d data ingest ui_prmd PATH-TO-YOUR-COPY"),
         (("table", 3, "--preset", "huge"), "choose one of demo, tiny, paper"),
         (("table", 3, "--seeds", "x"), "write 0-2 or 0,3,7"),
@@ -91,7 +92,12 @@ def test_a_table_with_failed_cells_ends_with_1(flag3d: Flag3d, home: Home, monke
 
 @pytest.mark.parametrize(
     ("name", "title"),
-    [("5", "by body part"), ("transfer", "Real motion and transfer"), ("ablations", "Ablations of HL-RAC")],
+    [
+        ("5", "by body part"),
+        ("transfer", "Real motion and transfer"),
+        ("ablations", "Ablations of HL-RAC"),
+        ("variation", "Variation of random motions"),
+    ],
 )
 def test_a_table_is_shown_under_its_number_or_name(flag3d: Flag3d, home: Home, name: str, title: str) -> None:
     said = flag3d("table", name, "--preset", "demo", "--no-run", "--seeds", 0, "--home", home.root)

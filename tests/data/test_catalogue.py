@@ -1,5 +1,6 @@
 """Reading a dataset in, in its own joint layout and in another."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.layout_conversion import convert_sample
 from flag3d_ray.data.manifest import check
 from flag3d_ray.data.readers.open_format_template import write_template
+from flag3d_ray.data.synthetic.variation import DATASETS, RICH
 from flag3d_ray.errors import DataError
 from flag3d_ray.skeleton import FLAG3D24
 
@@ -63,3 +65,15 @@ def test_a_layout_that_it_cannot_become_is_refused_before_anything_is_read(
     with pytest.raises(DataError, match=rule):
         catalogue.read_in("open", copy, tmp_path / "data", layout_name=name)
     assert not (tmp_path / "data").exists()
+
+
+def test_synthetic_mixed_holds_random_motions_beside_all_sequences_of_the_activities() -> None:
+    mixed = catalogue.SYNTHETIC["synthetic-mixed"]
+    assert (mixed.procedural, mixed.activities, mixed.frames) == (16_384, 3600, 128)
+    assert mixed.variation == RICH
+
+
+def test_datasets_of_random_motions_differ_in_what_was_removed_only() -> None:
+    whole = catalogue.SYNTHETIC["procedural"]
+    for name, variation in DATASETS.items():
+        assert catalogue.SYNTHETIC[name] == replace(whole, variation=variation)

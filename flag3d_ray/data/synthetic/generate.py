@@ -13,11 +13,12 @@ from flag3d_ray.data import lexicon
 from flag3d_ray.data.crops import resample_indices
 from flag3d_ray.data.ingest import RANGE_ROWS, Executor, Progress, write_dataset
 from flag3d_ray.data.manifest import Card, Manifest
-from flag3d_ray.data.splits import split_by_action, split_by_person, split_from_procedural, write_split
+from flag3d_ray.data.splits import Split, split_by_action, split_by_person, split_from_procedural, write_split
 from flag3d_ray.data.synthetic.flaws import RepFlaws
 from flag3d_ray.data.synthetic.motion import ACTIVITIES, SUBJECTS, animate
 from flag3d_ray.data.synthetic.procedural import procedural_sample
 from flag3d_ray.data.synthetic.timing import Tempo, draw_timeline, plan_lengths
+from flag3d_ray.data.synthetic.variation import RICH, Variation
 from flag3d_ray.data.workplace import work_digest
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
@@ -58,6 +59,7 @@ class Synthetic:
         takes_per_action: sequences per activity; 30 gives the paper's 1800, three by each of ten people.
         subjects: people who take turns, 3 to 10.
         procedural: random motions after the activities' sequences.
+        variation: what differs from one random motion to the next.
         frames: length to which every sequence is resampled; 0 keeps them at 30 frames per second.
 
     Raises:
@@ -68,6 +70,7 @@ class Synthetic:
     subjects: int = 10
     seed: int = 0
     procedural: int = 0
+    variation: Variation = RICH
     frames: int = 0
 
     def __post_init__(self) -> None:
@@ -122,7 +125,7 @@ def resampled(sample: Sample, frames: int) -> Sample:
 
 def _sequence(spec: Synthetic, index: int) -> Sample:
     if index >= spec.activities:
-        return procedural_sample(spec.seed, index - spec.activities)
+        return procedural_sample(spec.seed, index - spec.activities, spec.variation)
     rng = np.random.default_rng((spec.seed, index, _STREAM))
     activity = ACTIVITIES[index // spec.takes_per_action]
     take = index % spec.takes_per_action // spec.subjects
@@ -196,7 +199,7 @@ def make_synthetic(
     progress: Progress | None = None,
     force: bool = False,
 ) -> Manifest:
-    """Write the dataset with the splits by action, by person and (given random motions) from procedural.
+    """Write the dataset with the splits by action, by person and (given random motions) from procedural and mixed.
 
     Raises:
         DataError: see `write_dataset`.
@@ -228,3 +231,11 @@ def _write_splits(spec: Synthetic, folder: Path) -> None:
         write_split(folder, split_by_person([f"S{person + 1:02d}" for person in range(spec.subjects)], spec.seed))
     if spec.procedural:
         write_split(folder, split_from_procedural(body_parts, spec.seed))
+    if body_parts and spec.procedural:
+        write_split(folder, _mixed(split_by_action(body_parts, spec.seed)))
+
+
+def _mixed(by_action: Split) -> Split:
+    """Training on random motions and activities; they are on the training side of every split, this one says so."""
+    rule = f"random motions and activities train together; activities as by_action: {by_action.rule}"
+    return replace(by_action, name="mixed", rule=rule)

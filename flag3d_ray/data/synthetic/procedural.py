@@ -1,10 +1,8 @@
 """Random periodic motions of the 24-joint tree: no activity at all, but what makes counting hard varies in every clip.
 
-A pre-training source. Variation, not realism, is what carries over to real motion, so every kind of it can be switched
-off alone (`Variation`) and its worth measured.
+A pre-training source. Variation, not realism, is what carries over to real motion, so each group of it can be removed
+alone (`Variation`) and its worth measured: whatever is removed, a clip draws the same random numbers in the same order.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -12,56 +10,13 @@ from jaxtyping import Float, Float32, Int
 from flag3d_ray.data import lexicon
 from flag3d_ray.data.synthetic.body import forward_kinematics, rest_offsets, rotations_from_vectors
 from flag3d_ray.data.synthetic.noise import smooth_noise
-from flag3d_ray.data.synthetic.timing import DURATION_RANGE_S, FPS, Tempo, Timeline, draw_timeline
+from flag3d_ray.data.synthetic.timing import DURATION_RANGE_S, FPS, Tempo, Timeline, draw_timeline, evenly_timed
+from flag3d_ray.data.synthetic.variation import RICH, Variation
 from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import FLAG3D24
 
 COUNT_RANGE = (1, 32)
 _STREAM = 0x9B0C
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variation:
-    """What differs from clip to clip. With all off: one raised cosine at constant tempo, standing, one body.
-
-    Attributes:
-        tempo: log-normal repetition durations around a linear trend.
-        rests: pauses between repetitions.
-        idle: time before the first and after the last repetition.
-        shape: turning point anywhere from 30 to 70 % and dwell, instead of a plain raised cosine.
-        bumps: two bumps inside one repetition in a third of the clips.
-        circles: an added sine in a third of the clips.
-        waves: two or three waves shared among the joints instead of one.
-        drift: the amplitude wanders by about 12 %.
-        symmetry: half of the clips move left and right alike.
-        posture: random base posture.
-        lying: a third of the clips lie on the back, the belly or a side.
-        bones: bone lengths within 10 %.
-        heading: the person faces any direction.
-        wander: smooth motion without a period on half of the joints.
-        sway: the whole body drifts and tilts.
-        noise: sensor noise of 6 mm.
-    """
-
-    tempo: bool = True
-    rests: bool = True
-    idle: bool = True
-    shape: bool = True
-    bumps: bool = True
-    circles: bool = True
-    waves: bool = True
-    drift: bool = True
-    symmetry: bool = True
-    posture: bool = True
-    lying: bool = True
-    bones: bool = True
-    heading: bool = True
-    wander: bool = True
-    sway: bool = True
-    noise: bool = True
-
-
-RICH = Variation()
 
 
 def _joints(*names: str) -> Int[np.ndarray, " n"]:
@@ -100,7 +55,9 @@ _MIRRORED_3 = np.array([1.0, -1.0, -1.0])
 def procedural_sample(seed: int, index: int, variation: Variation = RICH) -> Sample:
     """Clip `index` of the random motions of `seed`; the same for the same arguments, whatever was drawn before."""
     rng = np.random.default_rng((seed, index, _STREAM))
-    timeline = draw_timeline(rng, draw_tempo(rng, variation))
+    timeline = draw_timeline(rng, draw_tempo(rng))
+    if not variation.tempo:
+        timeline = evenly_timed(timeline)
     vectors_3VT = _vectors(rng, timeline, variation)
     name = f"P{index:06d}"
     return Sample(
@@ -122,7 +79,7 @@ def procedural_sample(seed: int, index: int, variation: Variation = RICH) -> Sam
     )
 
 
-def draw_tempo(rng: np.random.Generator, variation: Variation = RICH) -> Tempo:
+def draw_tempo(rng: np.random.Generator) -> Tempo:
     """Count (gamma, 1 to 32) and seconds per repetition (log-uniform in [0.6, 6]), their product in Table 2's range."""
     count = int(np.clip(round(rng.gamma(1.9, 5.0)), *COUNT_RANGE))
     # Rests, idle time, trend and jitter may lengthen the sequence; 0.75 keeps nearly all of them under the longest.
@@ -132,46 +89,44 @@ def draw_tempo(rng: np.random.Generator, variation: Variation = RICH) -> Tempo:
         seconds=float(np.exp(rng.uniform(np.log(shortest), np.log(longest)))),
         repetitions=count,
         fps=FPS,
-        jitter=0.18 if variation.tempo else 0.0,
-        trend=0.25 if variation.tempo else 0.0,
-        rest_clips=0.5 if variation.rests else 0.0,
-        idle_clips=0.5 if variation.idle else 0.0,
+        jitter=0.18,
+        trend=0.25,
+        rest_clips=0.5,
+        idle_clips=0.5,
     )
 
 
 def _vectors(rng: np.random.Generator, timeline: Timeline, variation: Variation) -> Float32[np.ndarray, "3 V T"]:
     """Rotation vectors of all joints in radians: posture, the repeated motion, and what does not count."""
     frames, joints = len(timeline), len(FLAG3D24)
-    waves_KT = _waves(rng, timeline, variation).astype(np.float32)
+    waves_KT = _waves(rng, timeline.phase_T).astype(np.float32)
     swing_KV3 = _swings(rng, len(waves_KT))
+    if not variation.shape:
+        # One wave that swings as far as all did: it turns every joint about the sum of its axes.
+        waves_KT = _bump(timeline.phase_T, 0.5, 1.0)[None].astype(np.float32)
+        swing_KV3 = swing_KV3.sum(axis=0, keepdims=True)
+    swing_KV3 = _far_enough(swing_KV3)
     posture_V3 = rng.standard_normal((joints, 3)) * _POSTURE_V[:, None] * variation.posture
-    if variation.symmetry and rng.random() < 0.5:
+    if rng.random() < 0.5 and variation.posture:
         swing_KV3, posture_V3 = _symmetric(swing_KV3), _symmetric(posture_V3)
-    if variation.drift:
-        waves_KT *= 1 + 0.12 * smooth_noise(rng, 1, frames, spacing=4.0 * timeline.fps)
+    wandering_1T = smooth_noise(rng, 1, frames, spacing=4.0 * timeline.fps)
+    if variation.amplitude:
+        waves_KT *= 1 + 0.12 * wandering_1T
     swing_3VK = swing_KV3.transpose(2, 1, 0).astype(np.float32)
     # Sums instead of matrix products, here and below: the last bits of BLAS depend on its number of threads.
     vectors_3VT = posture_V3.T[..., None].astype(np.float32)
     for wave in range(len(waves_KT)):
         vectors_3VT = vectors_3VT + swing_3VK[..., wave, None] * waves_KT[wave]
-    if variation.wander:
-        restless = np.flatnonzero((rng.random(joints) < 0.5) & (_RANGE_V > 0))
-        size_n1 = (rng.uniform(0.02, 0.15, (len(restless), 1)) / 3**0.5).astype(np.float32)
-        noise_NT = smooth_noise(rng, 3 * len(restless), frames, spacing=rng.uniform(0.7, 2.5) * timeline.fps)
-        vectors_3VT[:, restless] += size_n1 * noise_NT.reshape(3, len(restless), frames)
-    if variation.sway:
-        tilt = np.float32(rng.uniform(0.005, 0.04))
-        vectors_3VT[:, FLAG3D24.root] += tilt * smooth_noise(rng, 3, frames, spacing=2.5 * timeline.fps)
-    return vectors_3VT
+    restless_3VT = _restless(rng, timeline)
+    return vectors_3VT + restless_3VT if variation.distractors else vectors_3VT
 
 
-def _waves(rng: np.random.Generator, timeline: Timeline, variation: Variation) -> Float[np.ndarray, "K T"]:
+def _waves(rng: np.random.Generator, phase_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, "K T"]:
     """What the joints share: functions of the phase, 0 at both ends of a repetition and about 1 at their peak."""
-    phase_T = timeline.phase_T
-    two_bumps = variation.bumps and rng.random() < 1 / 3
+    two_bumps = rng.random() < 1 / 3
     waves = []
-    for number in range(int(rng.integers(2, 4)) if variation.waves else 1):
-        turn, dwell = (rng.uniform(0.3, 0.7), rng.uniform(0.6, 1.8)) if variation.shape else (0.5, 1.0)
+    for number in range(int(rng.integers(2, 4))):
+        turn, dwell = rng.uniform(0.3, 0.7), rng.uniform(0.6, 1.8)
         if two_bumps and number == 0:
             # The second bump differs: two equal ones would be two repetitions.
             second = rng.uniform(0.3, 0.8) * rng.choice((-1.0, 1.0))
@@ -179,7 +134,7 @@ def _waves(rng: np.random.Generator, timeline: Timeline, variation: Variation) -
             waves.append(np.where(phase_T < 0.5, 1.0, second) * bump_T)
         else:
             waves.append(_bump(phase_T, turn, dwell))
-    if variation.circles and rng.random() < 1 / 3:
+    if rng.random() < 1 / 3:
         waves.append(0.5 * np.sin(2 * np.pi * phase_T))
     return np.stack(waves)
 
@@ -201,9 +156,26 @@ def _swings(rng: np.random.Generator, waves: int) -> Float[np.ndarray, "K V 3"]:
         size_K11 = rng.uniform(0.15, 1.9, (waves, 1, 1)) / waves**0.5
         share_KN1 = rng.uniform(0.3, 1.0, (waves, len(joints), 1))
         swing_KV3[:, joints] = axes_KN3 * size_K11 * share_KN1 * _RANGE_V[joints, None]
-    # What counts has to outdo what does not: a neck that turns by 0.02 rad drowns in the wandering of other joints.
+    return swing_KV3
+
+
+def _far_enough(swing_KV3: Float[np.ndarray, "K V 3"]) -> Float[np.ndarray, "K V 3"]:
+    """What counts has to outdo what does not: a neck that turns by 0.02 rad drowns in the wandering of other joints."""
     largest = np.linalg.norm(swing_KV3, axis=-1).max()
     return swing_KV3 * max(1.0, _SMALLEST_SWING / largest)
+
+
+def _restless(rng: np.random.Generator, timeline: Timeline) -> Float32[np.ndarray, "3 V T"]:
+    """Rotation vectors of what does not count: half of the joints wander by 0.02 to 0.15 rad, the whole body tilts."""
+    frames, joints = len(timeline), len(FLAG3D24)
+    vectors_3VT = np.zeros((3, joints, frames), np.float32)
+    restless = np.flatnonzero((rng.random(joints) < 0.5) & (_RANGE_V > 0))
+    size_n1 = (rng.uniform(0.02, 0.15, (len(restless), 1)) / 3**0.5).astype(np.float32)
+    noise_NT = smooth_noise(rng, 3 * len(restless), frames, spacing=rng.uniform(0.7, 2.5) * timeline.fps)
+    vectors_3VT[:, restless] = size_n1 * noise_NT.reshape(3, len(restless), frames)
+    tilt = np.float32(rng.uniform(0.005, 0.04))
+    vectors_3VT[:, FLAG3D24.root] += tilt * smooth_noise(rng, 3, frames, spacing=2.5 * timeline.fps)
+    return vectors_3VT
 
 
 def _symmetric(vectors: Float[np.ndarray, "*k V 3"]) -> Float[np.ndarray, "*k V 3"]:
@@ -220,25 +192,23 @@ def _recorded(
     rng: np.random.Generator, timeline: Timeline, vectors_3VT: Float32[np.ndarray, "3 V T"], variation: Variation
 ) -> Float32[np.ndarray, "T V 3"]:
     """Joints in metres: bones, the floor, heading, place and sensor noise."""
-    offsets_V3 = rest_offsets()
-    if variation.bones:
-        length_V = rng.uniform(0.9, 1.1, len(FLAG3D24))
-        length_V[_RIGHT] = length_V[_LEFT]
-        offsets_V3 = offsets_V3 * length_V[:, None]
+    length_V = rng.uniform(0.9, 1.1, len(FLAG3D24))
+    length_V[_RIGHT] = length_V[_LEFT]
+    offsets_V3 = rest_offsets() * length_V[:, None] if variation.person else rest_offsets()
     rotations_TV33 = rotations_from_vectors(vectors_3VT.transpose(2, 1, 0))
     joints_TV3 = forward_kinematics(rotations_TV33, offsets_V3, np.zeros((len(timeline), 3))).astype(np.float32)
-    world_33 = _lie_down(rng) if variation.lying and rng.random() < 1 / 3 else np.eye(3)
-    if variation.heading:
-        world_33 = rotations_from_vectors(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0])) @ world_33
+    lying_33 = _lie_down(rng) if rng.random() < 1 / 3 else np.eye(3)
+    heading_33 = rotations_from_vectors(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0]))
+    world_33 = lying_33 if variation.posture else np.eye(3)
+    world_33 = heading_33 @ world_33 if variation.person else world_33
     joints_TV3 = np.einsum("ic,tvc->tvi", world_33.astype(np.float32), joints_TV3)
     joints_TV3[..., 1] -= joints_TV3[..., 1].min(axis=1, keepdims=True)
-    if variation.sway:
-        drift_2T = smooth_noise(rng, 2, len(timeline), spacing=3.0 * timeline.fps) * np.float32(
-            rng.uniform(0.005, 0.03)
-        )
+    noise_2T = smooth_noise(rng, 2, len(timeline), spacing=3.0 * timeline.fps)
+    drift_2T = noise_2T * np.float32(rng.uniform(0.005, 0.03))
+    sensor_TV3 = np.float32(0.006) * rng.standard_normal(joints_TV3.shape, dtype=np.float32)
+    if variation.distractors:
         joints_TV3[..., [0, 2]] += drift_2T.T[:, None]
-    if variation.noise:
-        joints_TV3 += np.float32(0.006) * rng.standard_normal(joints_TV3.shape, dtype=np.float32)
+        joints_TV3 += sensor_TV3
     return joints_TV3
 
 

@@ -97,6 +97,12 @@ def draw_timeline(rng: np.random.Generator, tempo: Tempo) -> Timeline:
     return _timeline(tempo.fps, reps_R2, int(edges[-1]))
 
 
+def evenly_timed(timeline: Timeline) -> Timeline:
+    """As many repetitions in as many frames, all of one length up to a frame, without idle time or rests."""
+    edges = np.rint(np.linspace(0, len(timeline), len(timeline.reps_R2) + 1)).astype(np.int64)
+    return _timeline(timeline.fps, np.stack([edges[:-1], edges[1:]], axis=1), len(timeline))
+
+
 def _timeline(fps: float, reps_R2: Int[np.ndarray, "R 2"], frames: int) -> Timeline:
     lengths_R = reps_R2[:, 1] - reps_R2[:, 0]
     if lengths_R.min() < _MIN_REP_FRAMES:

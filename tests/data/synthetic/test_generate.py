@@ -10,9 +10,11 @@ from flag3d_ray.data import lexicon
 from flag3d_ray.data.dataset import open_dataset
 from flag3d_ray.data.manifest import check
 from flag3d_ray.data.schema import check_sample, content_hash
-from flag3d_ray.data.splits import PARTS, split_indices
+from flag3d_ray.data.splits import PARTS, split_by_action, split_indices
 from flag3d_ray.data.synthetic import generate
 from flag3d_ray.data.synthetic.generate import Synthetic, make_synthetic, resampled, synthetic_sample
+from flag3d_ray.data.synthetic.procedural import procedural_sample
+from flag3d_ray.data.synthetic.variation import GROUPS, PLAIN, RICH
 from flag3d_ray.errors import DataError
 
 SMALL = Synthetic(takes_per_action=1, procedural=5)
@@ -95,10 +97,38 @@ def test_the_written_dataset_is_what_the_functions_give(folder):
 
 def test_the_written_dataset_has_its_splits(folder):
     dataset = open_dataset(folder)
-    for name in ("by_action", "by_person", "from_procedural"):
+    for name in ("by_action", "by_person", "from_procedural", "mixed"):
         rows = [split_indices(dataset, name, part) for part in PARTS]
         assert sum(map(len, rows)) == 65
         assert all(len(part) for part in rows)
+
+
+def test_mixed_trains_on_random_motions_and_activities_and_tests_what_by_action_tests(folder):
+    dataset = open_dataset(folder)
+    train, valid, test = (split_indices(dataset, "mixed", part) for part in PARTS)
+    index = dataset.index.select(["action_id", "source"]).to_pydict()
+    actions, source = (np.array(column) for column in index.values())
+    assert set(np.flatnonzero(source == "procedural")) <= set(train)
+    assert Counter(source[train]) == {"procedural": 5, "rendered": 45}
+    assert not set(actions[train]) & set(actions[test])
+    assert not set(actions[valid]) & set(actions[test])
+    assert not set(actions[train]) & set(actions[valid])
+    by_action = split_by_action({action: lexicon.body_part(action) for action in lexicon.activity_ids()})
+    assert set(actions[test]) == set(by_action.test)
+    assert set(actions[valid]) == set(by_action.valid)
+
+
+def test_removed_variation_changes_the_random_motions_and_no_activity():
+    plain = replace(SMALL, variation=PLAIN)
+    assert content_hash(synthetic_sample(plain, 17)) == content_hash(synthetic_sample(SMALL, 17))
+    assert content_hash(synthetic_sample(plain, 62)) == content_hash(procedural_sample(0, 2, PLAIN))
+    assert content_hash(synthetic_sample(plain, 62)) != content_hash(synthetic_sample(SMALL, 62))
+
+
+def test_the_manifest_says_which_variation_was_removed(tmp_path):
+    spec = Synthetic(takes_per_action=0, procedural=2, variation=replace(RICH, tempo=False), frames=32)
+    manifest = make_synthetic(tmp_path / "even", spec)
+    assert manifest.generator["variation"] == {**dict.fromkeys(GROUPS, True), "tempo": False}
 
 
 def test_sample_ids_are_unique_and_tell_activity_person_and_take():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flag3d_ray.data.synthetic.timing import Tempo, draw_timeline, plan_lengths
+from flag3d_ray.data.synthetic.timing import Tempo, draw_timeline, evenly_timed, plan_lengths
 
 SEEDS = range(20)
 
@@ -100,3 +100,13 @@ def test_repetitions_under_three_frames_are_refused():
         draw_timeline(np.random.default_rng(0), Tempo(seconds=0.05, repetitions=10))
     with pytest.raises(ValueError, match="above zero"):
         Tempo(seconds=1.0, repetitions=0)
+
+
+def test_an_even_timeline_has_the_repetitions_and_frames_of_the_drawn_one_and_no_rest():
+    for seed in SEEDS:
+        drawn = draw_timeline(np.random.default_rng(seed), Tempo(seconds=0.6, repetitions=32, idle_clips=1.0))
+        even = evenly_timed(drawn)
+        assert (len(even), len(even.reps_R2), even.fps) == (len(drawn), len(drawn.reps_R2), drawn.fps)
+        assert even.rep_T.min() == 0
+        assert np.ptp(np.diff(even.reps_R2).ravel()) <= 1
+        assert even.reps_R2.ravel().tolist() == sorted(even.reps_R2.ravel().tolist())
