@@ -22,6 +22,7 @@ from flag3d_ray.progress import Cell
 from flag3d_ray.run import DataSpec, Run, Text, TrainSpec, to_json
 from flag3d_ray.store import RunFolder, Store
 from flag3d_ray.tracking import EXPERIMENT, MlflowView, Place, fill_view
+from flag3d_ray.tracking.content import curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,3 +376,8 @@ def wait_for(condition, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def test_the_validation_error_is_the_first_metric_of_an_epoch() -> None:
+    (point,) = curve([{"epoch": 0, "time": 1.0, "clips_per_second": 9.0, "loss": 2.0, "val_mae": 0.5}])
+    assert [*point.values] == ["training/val_mae", "training/clips_per_second", "training/loss"]
