@@ -41,6 +41,15 @@ class Trained(Protocol):
 
 
 @runtime_checkable
+class LanguageGuided(Protocol):
+    """A `Trained` module that can start from the weights of the same network without language."""
+
+    def start_without_text(self) -> None:
+        """Make the output that of the network without language, whose weights it holds; text is learned from there."""
+        ...
+
+
+@runtime_checkable
 class Fitted(Protocol):
     """An estimator fitted in one pass over the training clips; its state is a flat mapping of arrays."""
 

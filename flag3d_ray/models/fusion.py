@@ -5,6 +5,7 @@ Matrices are [clip, receiving joint, subset, source joint] (BWKV), the order in 
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -44,6 +45,23 @@ class CrossAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.out(attended[:, 0])
+
+
+@torch.no_grad()
+def start_mixing_without_text(fusion: Fusion, alpha: Float[Tensor, ""]) -> None:
+    """Change `alpha`, learned without text, so that `mix` gives the same with text points of zero.
+
+    Addition adds the similarity itself beside the text; products and attention vanish.
+    """
+    if fusion == "addition":
+        alpha -= 1.0
+
+
+def start_at_zero(linear: nn.Linear) -> None:
+    """An affine map to zero, until it learns; the gradient of its weight does not vanish."""
+    nn.init.zeros_(linear.weight)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
 
 
 def mix(

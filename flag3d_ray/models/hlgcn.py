@@ -15,7 +15,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from flag3d_ray.models.attention import JointFrameChannelAttention
-from flag3d_ray.models.fusion import CrossAttention, Fusion, TextAxis, mix
+from flag3d_ray.models.fusion import (
+    CrossAttention,
+    Fusion,
+    TextAxis,
+    mix,
+    start_at_zero,
+    start_mixing_without_text,
+)
 from flag3d_ray.models.initialization import Initialization, initialize
 from flag3d_ray.models.normalization import GlobalBatchNorm
 
@@ -69,6 +76,12 @@ class GraphUnit(nn.Module):
         self.norm = GlobalBatchNorm(out)
         self.down = ProjectedNorm(width, out) if width != out else None
         self.attend = CrossAttention(graph_3VV.shape[1]) if fusion == "cross_attention" else None
+
+    def start_without_text(self) -> None:
+        """Mix as the unit without text whose weights it holds, given text points of zero, or any to be attended to."""
+        start_mixing_without_text(self.fusion, self.alpha)
+        if self.attend is not None:
+            start_at_zero(self.attend.out)
 
     def similarity(self, x_BVTC: Tensor) -> Float[Tensor, "B V 3 V"]:
         """tanh of the embedded similarity of joint pairs, [clip, receiving joint, subset, source joint], in float32."""

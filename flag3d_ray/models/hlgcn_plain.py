@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from flag3d_ray.models.fusion import Fusion, TextAxis
+from flag3d_ray.models.fusion import Fusion, TextAxis, start_at_zero, start_mixing_without_text
 from flag3d_ray.models.hlgcn import SUBSETS, Axes
 
 
@@ -52,6 +52,12 @@ class PlainGraphUnit(nn.Module):
         joints = graph_3VV.shape[1]
         attended = fusion == "cross_attention"
         self.attend = nn.MultiheadAttention(joints, 1, dropout=0.2, batch_first=True) if attended else None
+
+    def start_without_text(self) -> None:
+        """As `hlgcn.GraphUnit.start_without_text`."""
+        start_mixing_without_text(self.fusion, self.alpha)
+        if self.attend is not None:
+            start_at_zero(self.attend.out_proj)
 
     def mixing(self, x_BCTV: Tensor, subset: int, points_BLV: Tensor | None, valid_BL: Tensor | None) -> Tensor:
         """The adjacency of one subset, rows sources and columns receivers: A + alpha S + fused."""

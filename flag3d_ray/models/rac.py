@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from flag3d_ray.models.density_head import DensityHead
+from flag3d_ray.models.hlgcn import GraphUnit
+from flag3d_ray.models.hlgcn_plain import PlainGraphUnit
 from flag3d_ray.models.text_points import TextPoints, pool_tokens
 from flag3d_ray.sample import Batch, Prediction
 
@@ -46,6 +48,21 @@ class RepetitionCounter(nn.Module):
             embeddings = pool_tokens(embeddings, valid)
             valid = valid.any(dim=1, keepdim=True)
         return self.head(self.encoder(batch.joints_BTVC, self.text(embeddings), valid))
+
+    @torch.no_grad()
+    def start_without_text(self) -> None:
+        """Give the text points no influence on a network whose other weights were learned without them.
+
+        Text points as drawn scatter every adjacency: fine-tuning then spends its steps on repairing what the warm start
+        had learned (`tiny` preset, synthetic, mean MAE of three seeds: 0.413 for multiplication, 0.380 without language).
+        """
+        if self.text is None:
+            return
+        units = [unit for unit in self.encoder.modules() if isinstance(unit, GraphUnit | PlainGraphUnit)]
+        for unit in units:
+            unit.start_without_text()
+        if all(unit.attend is None for unit in units):
+            self.text.start_at_zero()
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """Mean squared error of the scaled density over rows and frames, in float32 at least.

@@ -3,6 +3,8 @@
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from flag3d_ray.models.fusion import start_at_zero
+
 
 class TextPoints(nn.Module):
     """`t = norm(psi theta_1) theta_2`: width D to D / 2, layer normalisation, to one unbounded value per joint.
@@ -20,6 +22,10 @@ class TextPoints(nn.Module):
     def forward(self, text_BLD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V"]:
         """The text points of each embedding."""
         return self.theta2(self.norm(self.theta1(text_BLD)))
+
+    def start_at_zero(self) -> None:
+        """Every text point is zero until `theta2` learns."""
+        start_at_zero(self.theta2)
 
 
 def pool_tokens(text_BLD: Float[Tensor, "B L D"], valid_BL: Bool[Tensor, "B L"]) -> Float[Tensor, "B 1 D"]:

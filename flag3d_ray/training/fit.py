@@ -13,7 +13,7 @@ from flag3d_ray.data.clips import Clips, ClipSpec, Part, open_clips
 from flag3d_ray.data.order import epoch_order, global_batches, worker_rows
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
-from flag3d_ray.methods.base import Fitted, Shapes
+from flag3d_ray.methods.base import Fitted, LanguageGuided, Shapes
 from flag3d_ray.run import Run
 from flag3d_ray.sample import Batch
 from flag3d_ray.store import RunFolder
@@ -153,12 +153,14 @@ def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module 
 def load_into(module: nn.Module, model: Path, parts: Sequence[str] = (), *, where: str = "init_from") -> None:
     """Copy the weights of a file, all or those of its top-level modules `parts`.
 
-    Each of the copied tensors must have its place, and each part must hold one. What the file lacks (text) stays as drawn.
+    Each of the copied tensors must have its place, and each part must hold one. What the file lacks stays as drawn; a
+    network that reads text starts from one that does not with its output.
 
     Raises:
         RunError: a tensor has no place of its shape, or the file has no such part.
     """
     tensors, _ = load_tensors(model)
+    without_text = not any(name.startswith("text.") for name in tensors)
     if parts:
         found = {name.partition(".")[0] for name in tensors}
         if missing := sorted(set(parts) - found):
@@ -171,6 +173,8 @@ def load_into(module: nn.Module, model: Path, parts: Sequence[str] = (), *, wher
         rule = f"{len(wrong)} of its {len(tensors)} tensors do not fit, the first is {wrong[0]!r}"
         raise RunError(where=where, rule=rule, remedy="start from a network with the same sizes")
     module.load_state_dict(tensors, strict=False)
+    if without_text and isinstance(module, LanguageGuided):
+        module.start_without_text()
 
 
 def _take_over(estimator: Fitted, model: Path) -> None:

@@ -15,10 +15,12 @@ from flag3d_ray.evaluation.evaluate import evaluate
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_digests, run_key
 from flag3d_ray.methods.base import Fitted, Shapes
-from flag3d_ray.methods.counting.hl_rac import HLRAC
+from flag3d_ray.methods.counting.hl_rac import HLRAC, PAPER, RELEASED
 from flag3d_ray.methods.counting.knn import KNN
 from flag3d_ray.preparation import keep_weights
 from flag3d_ray.run import Run, TrainSpec
+from flag3d_ray.sample import Batch
+from flag3d_ray.skeleton import layout
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.checkpoint import load_tensors, save_tensors
 from flag3d_ray.training.fit import (
@@ -164,20 +166,43 @@ def test_a_run_starts_from_the_weights_of_a_file(home, tiny_run, tmp_path):
     assert all(torch.equal(started[name], theirs[name]) for name in theirs)
 
 
-def test_parts_that_the_source_lacks_stay_as_drawn(home, tiny_run):
-    source = tiny_run()
+@pytest.mark.parametrize(
+    "profile", [PAPER, replace(PAPER, fuse_level="feature"), RELEASED], ids=["paper", "feature", "released"]
+)
+@pytest.mark.parametrize("fusion", ["addition", "cross_attention", "multiplication"])
+def test_a_network_with_text_starts_with_the_output_of_the_one_without_and_learns_text_from_there(
+    home, tiny_run, fusion, profile
+):
+    if fusion == "cross_attention" and profile.fuse_level == "feature":
+        pytest.skip("attention to text has no form on feature maps")
+    source = tiny_run(replace(tiny_run().method, profile=profile))
     sizes = {name: getattr(source.method, name) for name in vars(source.method)}
-    with_text = tiny_run(HLRAC(fusion="multiplication", **sizes), init_from=source)
-    theirs = weights(source, home)
-    save_tensors(folder_of(source, home).model, theirs)
+    plain = cast(nn.Module, source.method.build(SHAPES, 5))
+    with torch.no_grad():
+        for name, tensor in plain.named_parameters():
+            if name.endswith("alpha"):
+                tensor.fill_(0.3)  # as if learned; it is drawn as zero
+    save_tensors(folder_of(source, home).model, plain.state_dict())
     shapes = replace(SHAPES, text_width=8)
+    run = tiny_run(HLRAC(fusion=fusion, **sizes), init_from=source)
+    guided = cast(nn.Module, build(run, home, folder_of(run, home), shapes))
+    generator = torch.Generator().manual_seed(0)
+    joints = torch.randn(2, shapes.frames, len(layout(shapes.layout)), 3, generator=generator)
+    batch = Batch(
+        clip_ids=("a", "b"),
+        joints_BTVC=joints,
+        valid_BT=torch.ones(2, shapes.frames, dtype=torch.bool),
+        text_BLD=torch.randn(2, 1, 8, generator=generator),
+        text_valid_BL=torch.ones(2, 1, dtype=torch.bool),
+    )
 
-    started = weights(with_text, home, shapes)
-    drawn = weights(replace(with_text, init_from=None), home, shapes)
+    torch.testing.assert_close(guided.eval()(batch), plain.eval()(batch), rtol=1e-4, atol=1e-4)
 
-    own = started.keys() - theirs.keys()
-    assert own
-    assert all(torch.equal(started[name], drawn[name]) for name in own)
+    guided(batch).square().mean().backward()
+    moved = "attend.out" if fusion == "cross_attention" else "text.theta2"
+    gradients = [weight.grad for name, weight in guided.named_parameters() if moved in name and "weight" in name]
+    assert gradients
+    assert all(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
 
 
 def test_weights_of_another_size_are_refused_by_name(home):
