@@ -1,4 +1,4 @@
-"""The paper's protocol, said once: splits, clips, crops, training, and the three sizes (`DEMO`, `TINY`, `PAPER`).
+"""The paper's protocol, said once: splits, clips, crops, training, and the sizes (`DEMO`, `TINY`, `COUNTER`, `PAPER`).
 
 FLAG3D++ (Sections 4.2 and 5.1): 128 frames, ten crops per sequence for training and test, the test side's actions
 unseen. The paper prints neither epochs nor learning rate; `TrainSpec`'s recipe `ours` is used for every learned method,
@@ -15,7 +15,7 @@ from flag3d_ray.methods.base import Method
 from flag3d_ray.methods.counting.hl_rac import HLRAC, DensityNetwork, Fusion
 from flag3d_ray.methods.counting.hl_rac import PAPER as PAPER_PROFILE
 from flag3d_ray.methods.counting.transrac import TransRAC
-from flag3d_ray.run import DataSpec, Run, Text, TrainSpec
+from flag3d_ray.run import DataSpec, Run, Text, TrainSpec, Weights
 
 Level = Literal[1, 2, 3]
 Caption = Literal["true", "shuffled"]
@@ -76,7 +76,7 @@ class Preset:
     `dataset` and `text_encoder` are what tables use where the caller names no other; `own` holds the recipes of datasets
     that need one of their own. With a `warm_start` every learned method starts, seed by seed, from one text-free network
     trained that long on the training actions of `dataset`: on two cores each arm alone would not leave the flat start of
-    the loss.
+    the loss. Where there are `weights`, networks of the preset's own sizes and profile start from these instead.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Preset:
     recipe: Recipe
     own: Mapping[str, Recipe] = field(default_factory=dict)
     warm_start: TrainSpec | None = None
+    weights: Weights | None = None
 
     def recipe_for(self, dataset: str) -> Recipe:
         """The recipe of a dataset."""
@@ -119,6 +120,21 @@ MIXED = Recipe(train=replace(REPCOUNT_A.train, max_validation_clips=128), warm_s
 # The last weights: validation swings until the rate comes down, and choosing by it would hide which data taught nothing.
 PROCEDURAL = dict.fromkeys(
     variation.DATASETS, Recipe(train=replace(MIXED.train, epochs=12, keep="last"), warm_start=False)
+)
+# The network that comes with the package: wide enough to count what it has never seen, small enough for two cores.
+COUNTER = Preset(
+    name="counter",
+    dataset="synthetic-mixed",
+    frames=128,
+    text_encoder="minilm",
+    network=replace(SMALL, widths=(8, 16, 8), model_width=96, feed_forward=96, layers=2),
+    recipe=Recipe(
+        train=TrainSpec(epochs=30, batch=16, learning_rate=1e-3, max_clips_per_epoch=16_384, max_validation_clips=512),
+        turn=3.1,
+        noise=0.005,
+        mirror=True,
+    ),
+    own=PROCEDURAL,
 )
 DEMO = Preset(
     name="demo",
@@ -169,7 +185,7 @@ PAPER = Preset(
         variation.DATASETS, Recipe(train=TrainSpec(epochs=12, batch=64, learning_rate=3e-4, keep="last"))
     ),
 )
-PRESETS = {preset.name: preset for preset in (DEMO, TINY, PAPER)}
+PRESETS = {preset.name: preset for preset in (DEMO, TINY, COUNTER, PAPER)}
 
 
 def preset(name: str) -> Preset:
@@ -203,7 +219,13 @@ def text_free(method: DensityNetwork) -> TransRAC:
 def notes(size: Preset, dataset: str) -> tuple[str, ...]:
     """What a reader of a table of this size must know beyond the paper's protocol."""
     said, start = [], size.warm_start_for(dataset)
-    if start is not None:
+    if start is not None and size.weights is not None:
+        said.append(
+            "Warm start: all learned methods start from the network that comes with the package, trained with one seed on "
+            f"random motions and on other takes of the training actions ({size.weights.label}); the paper trains each from "
+            "random weights."
+        )
+    elif start is not None:
         clips = start.epochs * start.max_clips_per_epoch
         said.append(
             f"Warm start: with each seed, all learned methods start from one text-free network of the same size, trained "
@@ -265,7 +287,8 @@ def learned(
     if start is None:
         return run
     twin = text_free(method) if isinstance(method, DensityNetwork) and not parts else transrac(size)
-    source = Run(method=twin, data=data(size, size.dataset), train=start, seed=seed)
+    source = size.weights if twin == transrac(size) else None
+    source = source or Run(method=twin, data=data(size, size.dataset), train=start, seed=seed)
     return replace(run, init_from=source, init_parts=parts)
 
 

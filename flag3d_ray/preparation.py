@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from flag3d_ray import checkpoints
 from flag3d_ray.data.clips import ClipSpec, embedding_table
 from flag3d_ray.data.manifest import file_sha256
 from flag3d_ray.errors import RunError
@@ -11,7 +12,6 @@ from flag3d_ray.home import Home
 from flag3d_ray.run import Run, Weights
 from flag3d_ray.training.checkpoint import load_tensors
 from flag3d_ray.training.fit import clip_spec
-from flag3d_ray.training.packaged import MODEL, default_checkpoint
 from flag3d_ray.training.threads import set_threads
 
 
@@ -51,9 +51,9 @@ def prepare_weights(runs: Iterable[Run], home: Home) -> None:
         RunError: a file is not there, or has changed since it was stored.
     """
     for weights in {run.init_from for run in runs if isinstance(run.init_from, Weights)}:
-        kept, packaged = home.weights(weights.sha256), default_checkpoint()
-        if not kept.exists() and packaged is not None and file_sha256(packaged / MODEL) == weights.sha256:
-            keep_weights(packaged / MODEL, home)
+        kept, packaged = home.weights(weights.sha256), checkpoints.counter()
+        if not kept.exists() and packaged is not None and file_sha256(packaged / checkpoints.MODEL) == weights.sha256:
+            keep_weights(packaged / checkpoints.MODEL, home)
         if not kept.exists() or file_sha256(kept) != weights.sha256:
             rule = "has changed since it was stored" if kept.exists() else "no such file of weights in this home"
             remedy = "name the file again with `flag3d train METHOD --init-from FILE`"

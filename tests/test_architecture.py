@@ -12,6 +12,7 @@ LAYERS = (
     (
         "errors",
         "files",
+        "interruption",
         "private_file",
         "ray_token",
         "source",
@@ -23,7 +24,7 @@ LAYERS = (
         "methods.base",
         "paper",
     ),
-    ("run", "budget", "store", "lease", "home", "provenance", "data", "models", "figures"),
+    ("run", "budget", "chaos", "store", "lease", "home", "provenance", "data", "models", "figures", "checkpoints"),
     ("methods", "identity", "progress", "costs"),
     ("training", "tracking", "viz.density_plot", "preparation", "board"),
     (

@@ -98,8 +98,9 @@ def _counters(
     recording: "Recording", method: str, checkpoints: Sequence[str], caption: str | None, home: Home
 ) -> "tuple[Recording, list[ClipCounter]]":
     """What counts, and the recording in its layout."""
+    from flag3d_ray.checkpoints import counter
     from flag3d_ray.clip_counters import common_layout, in_layout, trained, untrained
-    from flag3d_ray.training.packaged import default_checkpoint, find_checkpoint, load_checkpoint, what_to_name
+    from flag3d_ray.training.packaged import find_checkpoint, load_checkpoint, what_to_name
 
     if method:
         for option, given in (("--checkpoint", bool(checkpoints)), ("--caption", caption is not None)):
@@ -110,7 +111,7 @@ def _counters(
         return recording, [untrained(method, recording.layout)]
     folders = [find_checkpoint(word, home) for word in checkpoints]
     if not folders:
-        packaged = default_checkpoint()
+        packaged = counter()
         if packaged is None:
             remedy = f"{what_to_name(home)}; or count without one: --method wavelet"
             raise RunError(where="flag3d count", rule="no network comes with this version", remedy=remedy)

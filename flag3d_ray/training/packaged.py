@@ -11,12 +11,12 @@ Nothing is pickled. A folder is loaded if every file has its SHA-256 and every t
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from flag3d_ray.checkpoints import MANIFEST, MODEL
 from flag3d_ray.data.manifest import file_sha256, load_manifest
 from flag3d_ray.data.text_encoders import encoder
 from flag3d_ray.errors import RunError
@@ -29,7 +29,7 @@ from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import load_estimator
 
 FORMAT = "flag3d-checkpoint/1"
-MODEL, RUN, CARD, MANIFEST = "model.safetensors", "run.json", "card.md", "manifest.json"
+RUN, CARD = "run.json", "card.md"
 _MOST_BYTES = {RUN: 1 << 20, CARD: 1 << 20, MODEL: 1 << 32}
 
 
@@ -88,12 +88,6 @@ def export_checkpoint(run_folder: RunFolder, destination: Path, card: str) -> Pa
         write_json(hidden / MANIFEST, manifest)
         hidden.rename(destination)
     return destination
-
-
-def default_checkpoint() -> Path | None:
-    """The network for counting that comes with this version, or None."""
-    folder = Path(str(files("flag3d_ray") / "checkpoints" / "counter"))
-    return folder if (folder / MANIFEST).is_file() else None
 
 
 def find_checkpoint(word: str, home: Home) -> Path:

@@ -100,7 +100,7 @@ def test_track_gives_a_new_mlflow_the_figures_too(
         ((8, "--fusion", "film"), "use one of addition, cross_attention, multiplication"),
         ((9, "--graph", "half"), "use whole or data"),
         ((9, "--end", "middle"), "use source or target"),
-        ((8, "--preset", "huge"), "choose one of demo, tiny, paper"),
+        ((8, "--preset", "huge"), "choose one of demo, tiny, counter, paper"),
         ((8, "--text-encoder", "elmo"), "choose one of: bert, clip, minilm, lexical"),
         ((7,), "No such command '7'"),
     ],

@@ -61,7 +61,7 @@ def test_a_table_is_shown_without_running_anything(flag3d: Flag3d, home: Home) -
         (("table", 7, "--dataset", "synthetic"), "leave it out, or use another table"),
         (("table", "variation", "--dataset", "synthetic"), "leave it out, or use table transfer"),
         (("table", 3, "--dataset", "ui_prmd", "--executor", "local"), "flag3d data ingest ui_prmd PATH-TO-YOUR-COPY"),
-        (("table", 3, "--preset", "huge"), "choose one of demo, tiny, paper"),
+        (("table", 3, "--preset", "huge"), "choose one of demo, tiny, counter, paper"),
         (("table", 3, "--seeds", "x"), "write 0-2 or 0,3,7"),
         (("table", 3, "--executor", "slurm"), "use ray or local"),
         (("sweep", "nothing"), "choose one of hlrac"),

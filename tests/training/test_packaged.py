@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from flag3d_ray import checkpoints
 from flag3d_ray.data.clips import open_clips
 from flag3d_ray.data.manifest import file_sha256
 from flag3d_ray.errors import DataError, RunError
@@ -24,7 +25,6 @@ from flag3d_ray.training import packaged
 from flag3d_ray.training.checkpoint import save_tensors
 from flag3d_ray.training.fit import clip_spec, fit
 from flag3d_ray.training.packaged import (
-    default_checkpoint,
     export_checkpoint,
     find_checkpoint,
     load_checkpoint,
@@ -200,7 +200,7 @@ def test_without_any_network_the_remedy_trains_one(home: Home) -> None:
 
 
 def test_the_packaged_network_is_whole_where_there_is_one() -> None:
-    folder = default_checkpoint()
+    folder = checkpoints.counter()
     if folder is None:
         pytest.skip("no network comes with this version")
     assert asdict(load_checkpoint(folder).shapes)["layout"] == "flag3d24"
