@@ -74,7 +74,8 @@ class TrainSpec:
     """How a learned method trains. Fitted methods ignore it.
 
     `batch` is the global batch, whatever the number of workers. `recipe` is `ours` (decoupled weight decay, one-cycle to
-    `learning_rate`) or `released` (Adam, constant rate). `max_clips_per_epoch` bounds an epoch; 0 means all clips.
+    `learning_rate`) or `released` (Adam, constant rate, times `gamma` at the start of each of the epochs `milestones`).
+    `max_clips_per_epoch` bounds an epoch; 0 means all clips.
     `keep` chooses the weights that a run leaves: those of the epoch with the lowest validation MAE, or the last ones, for
     runs that others start from: a network that has learned nothing yet and always predicts few repetitions has a
     validation MAE near 0.65, which one that has begun to count needs thousands of clips to reach.
@@ -89,6 +90,8 @@ class TrainSpec:
     max_clips_per_epoch: int = 0
     max_validation_clips: int = 0
     keep: Literal["best", "last"] = "best"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

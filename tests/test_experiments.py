@@ -162,6 +162,19 @@ def test_learned_methods_without_a_head_of_their_own_train_alike():
     assert len(trained - {protocol.FITTED}) == 1
 
 
+def test_with_published_recipes_only_the_training_of_learned_methods_differs():
+    ours, theirs = (
+        {row.method: row.runs for row in table03_counting.table(preset="tiny", recipe=recipe).rows}
+        for recipe in ("ours", "published")
+    )
+    assert counting_methods.PUBLISHED.keys() == {id for id, runs in ours.items() if runs[0].train.epochs}
+    for id, spec in counting_methods.PUBLISHED.items():
+        for one, other in zip(ours[id], theirs[id], strict=True):
+            assert (other.train, other.init_from, other.init_parts) == (spec, None, ())
+            assert (other.method, other.data, other.seed) == (one.method, one.data, one.seed)
+    assert all(theirs[id] == runs for id, runs in ours.items() if id not in counting_methods.PUBLISHED)
+
+
 def test_table_4s_augmentation_arm_differs_in_the_training_crops_only():
     base = table04_ablations.base_run("tiny", "synthetic")
     assert difference(table04_ablations.without_augmentation(base), base) == {"data.crops"}

@@ -10,10 +10,10 @@ from rich.console import Console
 from flag3d_ray.errors import RunError
 
 HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Where data, runs and tables lie.", envvar="FLAG3D_HOME", show_default=".flag3d"),
+    str | None,
+    typer.Option("--home", help="Where data, runs and tables lie: a folder, or a URL as s3://bucket/prefix.", envvar="FLAG3D_HOME", show_default=".flag3d"),
 ]
-PresetOption = Annotated[str, typer.Option("--preset", help="Size of everything: demo, tiny or paper.")]
+PresetOption = Annotated[str, typer.Option("--preset", help="Size of everything: demo, tiny, counter or paper.")]
 DatasetOption = Annotated[
     str,
     typer.Option(

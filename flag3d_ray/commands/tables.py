@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -165,6 +165,12 @@ def train(
         int | None,
         typer.Option("--epochs", min=0, help="0 judges the weights of --init-from.", show_default="the preset's"),
     ] = None,
+    recipe: Annotated[
+        Literal["ours", "published"],
+        typer.Option(
+            "--recipe", help="published: optimiser, rate, batch and epochs of the method's authors, no warm start."
+        ),
+    ] = "ours",
     exclude: ExcludeOption = None,
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
@@ -183,7 +189,8 @@ def train(
 
     console = wide_console()
     dataset = dataset or default_dataset(preset)
-    rows = load_table("3", preset=preset, dataset=dataset, seeds=(seed,), text_encoder=text_encoder).rows
+    options = {"preset": preset, "dataset": dataset, "text_encoder": text_encoder}
+    rows = load_table("3", **options, seeds=(seed,), recipe=recipe).rows
     runs = {row.method: row.runs[0] for row in rows if row.runs}
     if method not in runs:
         raise RunError(

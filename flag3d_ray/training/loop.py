@@ -71,9 +71,10 @@ def make_optimiser(module: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
 
 
 def learning_rate(spec: TrainSpec, step: int, steps_in_epoch: int) -> float:
-    """`ours`: one-cycle, a cosine from 1/25 up over the first 30 % of the steps, then down to zero. `released`: constant."""
+    """`ours`: one-cycle, a cosine from 1/25 up over the first 30 % of the steps, then down to zero. `released`: in steps."""
     if spec.recipe == "released":
-        return spec.learning_rate
+        passed = sum(step // steps_in_epoch >= milestone for milestone in spec.milestones)
+        return spec.learning_rate * spec.gamma**passed
     progress = min(1.0, step / (spec.epochs * steps_in_epoch))
     if progress < 0.3:
         return spec.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * progress / 0.3)) / 2)

@@ -275,6 +275,14 @@ def test_weights_of_a_run_are_judged_on_their_own_or_trained_on(flag3d: Flag3d, 
     assert transfer.metrics() == first.metrics()
 
 
+def test_a_method_trains_as_its_authors_published(flag3d: Flag3d, home: Home) -> None:
+    said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--recipe", "published", "--epochs", 1)
+    assert said.code == 0
+    (record,) = [folder.record() for folder in home.store if folder.record()["run"]["train"]["recipe"] == "released"]
+    assert record["run"]["init_from"] is None
+    assert (record["run"]["train"]["batch"], record["run"]["train"]["learning_rate"]) == (32, 8e-6)
+
+
 def test_what_holds_no_weights_is_refused(flag3d: Flag3d, home: Home, tmp_path: Path) -> None:
     said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--init-from", tmp_path)
     assert said.code == 2

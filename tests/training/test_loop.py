@@ -209,5 +209,13 @@ def test_the_released_recipe_has_a_constant_rate_and_no_weight_decay():
     assert optimiser.param_groups[0]["weight_decay"] == 0.0
 
 
+def test_a_released_schedule_multiplies_the_rate_at_the_start_of_its_milestones():
+    spec = TrainSpec(recipe="released", learning_rate=1e-3, milestones=(0, 2), gamma=0.5)
+
+    rates = [learning_rate(spec, step, 10) for step in (0, 19, 20, 500)]
+
+    assert rates == pytest.approx([5e-4, 5e-4, 2.5e-4, 2.5e-4])
+
+
 def test_our_recipe_decays_weights():
     assert make_optimiser(Slope(), TrainSpec(weight_decay=0.5)).param_groups[0]["weight_decay"] == 0.5

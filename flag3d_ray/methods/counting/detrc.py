@@ -26,9 +26,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from flag3d_ray.run import TrainSpec
+
 if TYPE_CHECKING:
     from flag3d_ray.methods.base import Shapes
     from flag3d_ray.models.cycle_detector import CycleDetector
+
+PUBLISHED = TrainSpec(epochs=80, batch=64, learning_rate=2e-4, recipe="released", milestones=(15, 60), gamma=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)

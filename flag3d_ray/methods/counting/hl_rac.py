@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from flag3d_ray.run import TrainSpec
+
 if TYPE_CHECKING:
     from flag3d_ray.methods.base import Shapes
     from flag3d_ray.models.density_head import DensityHead
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from flag3d_ray.models.rac import RepetitionCounter
 
 Fusion = Literal["addition", "cross_attention", "multiplication"]
+# The rate and the batch are those of the released configuration. Neither it nor the paper says how many epochs; 100 are ours.
+PUBLISHED = TrainSpec(epochs=100, batch=32, learning_rate=1e-5, recipe="released")
 
 
 @dataclass(frozen=True, kw_only=True)
