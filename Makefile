@@ -33,6 +33,7 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.hlgcn
 	$(BIN)/python -m benchmarks.data_path
+	$(BIN)/python -m benchmarks.overhead
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

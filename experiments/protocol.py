@@ -129,12 +129,22 @@ COUNTER = Preset(
     text_encoder="minilm",
     network=replace(SMALL, widths=(8, 16, 8), model_width=96, feed_forward=96, layers=2),
     recipe=Recipe(
-        train=TrainSpec(epochs=30, batch=16, learning_rate=1e-3, max_clips_per_epoch=16_384, max_validation_clips=512),
+        train=TrainSpec(epochs=17, batch=16, learning_rate=1e-3, max_clips_per_epoch=16_384, max_validation_clips=512),
         turn=3.1,
         noise=0.005,
         mirror=True,
     ),
-    own=PROCEDURAL,
+    # `counter` of the package is `counter_synthetic` after these epochs: flag3d train --init-from.
+    own={
+        **PROCEDURAL,
+        "ui_prmd": Recipe(
+            train=TrainSpec(epochs=20, batch=16, learning_rate=5e-4, max_clips_per_epoch=1240),
+            crops=20,
+            turn=3.1,
+            noise=0.005,
+            mirror=True,
+        ),
+    },
 )
 DEMO = Preset(
     name="demo",

@@ -2,15 +2,23 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from flag3d_ray.lease import leader
+from flag3d_ray.budget import duration
+from flag3d_ray.files import DiskFull
+from flag3d_ray.interruption import reason_of
+from flag3d_ray.lease import Holder, leader
 from flag3d_ray.progress import ENDED, Cell, Watcher
 from flag3d_ray.run import Run
+from flag3d_ray.storage import StorageLost
 from flag3d_ray.store import RunFolder
 
 REFRESH_SECONDS = 1.0
+STALL_SECONDS, STALL_EPOCHS = 60.0, 10  # a run that is quiet for both, in seconds and in its longest epochs, is named
 _log = logging.getLogger(__name__)
 
 
@@ -19,6 +27,8 @@ class Board:
     """Cells by run, in the order they were asked for. The store is asked again at each `refresh`."""
 
     cells: dict[Run, Cell] = field(default_factory=dict)
+    _epochs: dict[Run, tuple[int, float]] = field(default_factory=dict)  # of running ones, and since when
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def of(cls, folders: dict[Run, RunFolder]) -> "Board":
@@ -35,7 +45,25 @@ class Board:
 
     def set(self, run: Run, state, detail: str = "") -> None:
         """Change a cell's state."""
-        self.cells[run] = replace(self.cells[run], state=state, detail=detail)
+        with self._lock:
+            self.cells[run] = replace(self.cells[run], state=state, detail=detail)
+
+    def stop(self, reason: str) -> None:
+        """The launch ends before its runs did: their records say why, and they are shown as stopped.
+
+        Runs that another launch leads go on there.
+        """
+        me = Holder.this_process()
+        for run in self.open_runs():
+            folder = self.cells[run].folder
+            if leader(folder.lease) not in (None, me):
+                continue
+            record = folder.record()
+            if record.get("running"):
+                record |= {"running": False, "reason": reason}
+                with suppress(DiskFull, StorageLost):  # that is why it ends; the next launch corrects the record
+                    folder.write_record(**record)
+            self.set(run, "stopped", f"{record.get('reason') or reason}; the same command continues it")
 
     def open_runs(self) -> list[Run]:
         """Runs that have not ended."""
@@ -44,7 +72,25 @@ class Board:
     def refresh(self) -> None:
         """Read the open runs' records and events again."""
         for run in self.open_runs():
-            self.cells[run] = _seen(self.cells[run])
+            before = self.cells[run]
+            seen = self._named_if_stalled(_seen(before))
+            with self._lock:
+                if self.cells[run] is before:  # what the launch said while the store was read is newer
+                    self.cells[run] = seen
+
+    def _named_if_stalled(self, cell: Cell) -> Cell:
+        now = time.monotonic()  # the time of day may be set
+        epoch, since = self._epochs.get(cell.run, (-1, now))
+        if cell.state != "running" or epoch != cell.epoch:
+            self._epochs[cell.run] = (cell.epoch, now)
+            return cell
+        quiet = now - since
+        if quiet < STALL_SECONDS:
+            return cell
+        longest = max((event.get("seconds", 0.0) for event in cell.folder.events()), default=0.0)
+        if quiet < STALL_EPOCHS * longest or not longest:
+            return cell
+        return replace(cell, detail=f"no epoch for {duration(quiet)}, its longest took {duration(longest)}")
 
 
 def _seen(cell: Cell) -> Cell:
@@ -54,14 +100,18 @@ def _seen(cell: Cell) -> Cell:
     if status == "failed":
         return replace(cell, state="failed", detail=folder.record().get("reason", ""))
     epochs = cell.run.train.epochs
-    epoch = len(folder.events()) if folder.events_path.exists() else 0
+    epoch, record = len(folder.events()), folder.record()
     if cell.state == "following":
         return replace(cell, epoch=epoch, epochs=epochs, detail=f"led by {leader(folder.lease) or 'nobody any more'}")
     if status == "fitted":
         return replace(cell, state="fitted", epoch=epochs, epochs=epochs)
-    if folder.record().get("running"):
-        return replace(cell, state="running", epoch=epoch, epochs=epochs)
+    if record.get("running"):
+        return replace(cell, state="running", epoch=epoch, epochs=epochs, detail=_why_from_the_beginning(record))
     return replace(cell, epoch=epoch, epochs=epochs)
+
+
+def _why_from_the_beginning(record: Mapping[str, Any]) -> str:
+    return "; ".join(text for text in (record.get("rerun"), record.get("recovery")) if text)
 
 
 class Watching:
@@ -76,10 +126,12 @@ class Watching:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, end: BaseException | None, trace: object) -> None:
         self._stop.set()
         self._thread.join()
         self._board.refresh()
+        if end is not None:
+            self._board.stop(reason_of(end))
         for watcher in self._watchers:
             watcher.close(tuple(self._board.cells.values()))
 

@@ -11,6 +11,7 @@ from ray._private.authentication.authentication_utils import is_token_auth_enabl
 from ray.exceptions import AuthenticationError
 
 from flag3d_ray.errors import RunError
+from flag3d_ray.interruption import own_signals
 from flag3d_ray.ray_token import MODE, prepare_token, token_file, token_is_on
 from flag3d_ray.run import OBJECT_STORE_BYTES, Resources
 
@@ -38,7 +39,8 @@ def cluster(
         say(line)
     _require_token_in_this_process()
     try:
-        _start(resources)
+        with own_signals():  # Ray would end the driver at SIGTERM with exit code 15
+            _start(resources)
     except AuthenticationError as error:
         remedy = f"copy the token of its head to {token_file()}, with mode 0600"
         raise RunError(where=f"Ray at {resources.address}", rule="it has another token", remedy=remedy) from error

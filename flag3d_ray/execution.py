@@ -12,6 +12,7 @@ from typing import Any
 
 from flag3d_ray.board import Board, Watching
 from flag3d_ray.budget import is_spent
+from flag3d_ray.chaos import Chaos
 from flag3d_ray.costs import note_evaluation
 from flag3d_ray.data.clips import captions
 from flag3d_ray.errors import EncoderUnreachable, RunError
@@ -21,9 +22,11 @@ from flag3d_ray.lease import Holder, Leases
 from flag3d_ray.preparation import prepare_texts, prepare_weights
 from flag3d_ray.progress import Cell, Watcher
 from flag3d_ray.provenance import keep_changes, provenance
-from flag3d_ray.run import Resources, Run, describe, to_json
+from flag3d_ray.rerun import is_new, rerun_reason
+from flag3d_ray.run import Resources, Run, describe, run_sources, to_json
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import clip_spec
+from flag3d_ray.training.recovery import drop_damaged
 from flag3d_ray.training.trial import Trial, fit_trial
 
 FOLLOW_SECONDS = 1.0
@@ -38,19 +41,22 @@ def ensure(
     *,
     retry_failed: bool = False,
     deadline: float | None = None,
+    chaos: Chaos | None = None,
 ) -> list[Cell]:
     """Make every run finished, or say why it is not. Returns one cell per distinct run, dependencies included.
 
     After `deadline` (seconds since the epoch) nothing is started, what trains stops at the end of its epoch, and the cells
-    that have not ended are `stopped`.
+    that have not ended are `stopped`. With `chaos` processes of runs are killed on purpose; the results are the same.
 
     Raises:
         DataError: a dataset is missing or damaged.
         RunError: the resources cannot run this.
     """
+    if chaos is not None:
+        chaos.require(resources)
     keep_changes(home.changes)
     board = plan(runs, home)
-    with Watching(board, watchers), Leases() as leases:
+    with Leases() as leases, Watching(board, watchers):
         if retry_failed:
             _forget_failures(board, leases)
         board.refresh()
@@ -59,7 +65,7 @@ def ensure(
             if mine:
                 _write_records(mine, board, home, resources)
                 _prepare(mine, board, home, resources)
-                _run_all(mine, board, home, resources, deadline)
+                _run_all(mine, board, home, resources, deadline, chaos)
                 leases.release([board.cells[run].folder.lease for run in mine])
             else:
                 time.sleep(FOLLOW_SECONDS)
@@ -125,15 +131,18 @@ def _has_ended(board: Board, run: Run) -> bool:
 
 
 def _write_records(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+    earlier = [folder.record() for folder in home.store] if any(is_new(board.cells[run].folder) for run in runs) else []
     for run in runs:
         folder = board.cells[run].folder
-        folder.write_record(**({"status": "missing"} | folder.record() | facts(run, home, resources)))
+        known = {"status": "missing"} | folder.record() | facts(run, home, resources)
+        known |= {"recovery": drop_damaged(folder)}
+        folder.write_record(**known | ({"rerun": rerun_reason(known, earlier)} if is_new(folder) else {}))
 
 
 def facts(run: Run, home: Home, resources: Resources) -> dict[str, Any]:
     """What a run's record says before it starts: the question, what it reads, and where it is answered."""
     known = {"run": to_json(run), "label": run.label, "digests": run_digests(run, home), "running": False}
-    known |= {"provenance": provenance(), "resources": describe(resources)}
+    known |= {"provenance": provenance(), "resources": describe(resources), "sources": run_sources(run)}
     return known | {"captions": captions(clip_spec(run, home, "train"))}
 
 
@@ -147,7 +156,14 @@ def _prepare(runs: Sequence[Run], board: Board, home: Home, resources: Resources
         board.set(run, "waiting")
 
 
-def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources, deadline: float | None) -> None:
+def _run_all(
+    runs: Sequence[Run],
+    board: Board,
+    home: Home,
+    resources: Resources,
+    deadline: float | None,
+    chaos: Chaos | None,
+) -> None:
     me, folders = Holder.this_process(), {run: cell.folder for run, cell in board.cells.items()}
     trials = [
         Trial(
@@ -158,6 +174,7 @@ def _run_all(runs: Sequence[Run], board: Board, home: Home, resources: Resources
             resources=resources,
             waits_for=folders[run.parent] if run.parent else None,
             deadline=deadline,
+            chaos=chaos,
         )
         for run in sorted(runs, key=depth)
         if folders[run].status not in ("fitted", "failed")
@@ -194,11 +211,12 @@ def _fit_in_turn(trials: Sequence[Trial]) -> None:
 
 def _evaluate(items: Sequence[tuple[Run, RunFolder]], home: Home, resources: Resources) -> None:
     if resources.executor == "local":
-        from flag3d_ray.evaluation.evaluate import evaluate
+        from flag3d_ray.evaluation.evaluate import error_is_the_reason, evaluate
 
         for run, folder in items:
             began = time.perf_counter()
-            evaluate(run, home, folder)
+            with error_is_the_reason(folder):
+                evaluate(run, home, folder)
             note_evaluation(folder, time.perf_counter() - began)
         return
     from flag3d_ray.evaluation.actors import evaluate_with_actors

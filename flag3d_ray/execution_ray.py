@@ -9,15 +9,18 @@ A run that loses its node, or its process, is started again from its checkpoint 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
+from flag3d_ray.chaos import strike
 from flag3d_ray.cluster import cluster
 from flag3d_ray.errors import RunError
 from flag3d_ray.files import DiskFull
+from flag3d_ray.lease import read_holder
 from flag3d_ray.run import Resources
 from flag3d_ray.training.ray_train import fit_with_workers
 from flag3d_ray.training.trial import Trial, fit_trial
@@ -25,6 +28,8 @@ from flag3d_ray.training.trial import Trial, fit_trial
 FitAll = Callable[[Sequence[Trial]], None]
 
 LOSSES = 3  # nodes or processes that a run may lose in one launch; then it is not the machines but the run
+LOST = f"its process or node was lost {LOSSES + 1} times"
+"""The reason in the record of such a run. A process that the system ends for want of memory (exit code 137) looks so."""
 _FULL_DISK = "full_disk"
 
 
@@ -53,23 +58,37 @@ def _fit_trials(trials: Sequence[Trial]) -> None:
             tune.with_resources(tune_trial, share),
             param_space={"trial": tune.grid_search(list(trials))},
             tune_config=tune.TuneConfig(max_concurrent_trials=resources.concurrent, reuse_actors=True),
-            run_config=quiet_run_config(Path(scratch), full_disk),
+            run_config=quiet_run_config(Path(scratch), full_disk, max(trial.chaos_losses for trial in trials)),
         )
         results = tuner.fit()
     if full_disk.reason:
         raise RunError(
             where="Ray Tune", rule=full_disk.reason, remedy="free some space and type the same command again"
         )
-    if results.errors:
-        raise RunError(where="Ray Tune", rule=str(results.errors[0]), remedy="type the same command again to continue")
+    if lost := [result.config["trial"] for result in results if result.error and result.config]:
+        _note_lost(lost)
+        rule = f"{LOST}: {'; '.join(trial.run.label for trial in lost)}. The first error: {results.errors[0]}"
+        remedy = (
+            "see whether the memory suffices for --concurrent runs; the same command goes on from their checkpoints"
+        )
+        raise RunError(where="Ray Tune", rule=rule, remedy=remedy)
 
 
-def quiet_run_config(scratch: Path, stop: tune.Stopper | None = None) -> tune.RunConfig:
+def _note_lost(trials: Sequence[Trial]) -> None:
+    """Say in the records why the runs did not end; nobody else was left to do it."""
+    for trial in trials:
+        if read_holder(trial.folder.lease) == trial.holder:
+            said = trial.folder.record().get("reason")  # that it stalled, each time
+            trial.folder.write_record(running=False, reason=said or LOST)
+
+
+def quiet_run_config(scratch: Path, stop: tune.Stopper | None = None, chaos_losses: int = 0) -> tune.RunConfig:
     """Tune's own bookkeeping goes to a scratch folder and is thrown away: the store is the truth.
 
-    A trial whose node or process is lost is started again, at most `LOSSES` times; failed runs raise nothing.
+    A trial whose node or process is lost is started again, at most `LOSSES` times, and as often as chaos takes one on purpose;
+    failed runs raise nothing.
     """
-    failures = tune.FailureConfig(max_failures=LOSSES)
+    failures = tune.FailureConfig(max_failures=LOSSES + chaos_losses)
     return tune.RunConfig(name="flag3d", storage_path=str(scratch), verbose=0, failure_config=failures, stop=stop)
 
 
@@ -90,15 +109,16 @@ def tune_trial(config: dict) -> None:
     """A function trainable: fit the run, report each epoch, and report the end once more."""
     trial: Trial = config["trial"]
     try:
-        status = fit_trial(trial, _report_epoch, node=this_node())
+        status = fit_trial(trial, partial(_report_epoch, trial), node=this_node())
     except DiskFull as error:
         tune.report({_FULL_DISK: str(error)})
     else:
         tune.report({"status": status, "done_key": trial.folder.key})
 
 
-def _report_epoch(event: dict[str, Any]) -> None:
+def _report_epoch(trial: Trial, event: dict[str, Any]) -> None:
     tune.report({"epoch": event["epoch"], "val_mae": event["val_mae"]})
+    strike(trial.chaos, trial.folder, event)
 
 
 def this_node() -> str:
@@ -108,4 +128,4 @@ def this_node() -> str:
 
 def _fit_distributed(trials: Sequence[Trial]) -> None:
     for trial in trials:
-        fit_trial(trial, lambda event: None, fit_with_workers)
+        fit_trial(trial, partial(strike, trial.chaos, trial.folder), fit_with_workers)

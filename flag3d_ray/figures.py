@@ -4,7 +4,7 @@ A picture is a PNG file whose own metadata hold its caption and the keys of the 
 or a tracker that was lost, finds the pictures of a run without a list that could be wrong. Loading this loads no matplotlib.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,8 +41,18 @@ class Networks:
         """What tells two pictures of one figure apart: `demo_synthetic-demo_multiplication_minilm_seed0`."""
         text = self.guided.data.text
         fusion = getattr(self.guided.method, "fusion", self.guided.method.name)
-        parts = (self.preset, self.dataset, fusion, text.encoder if text else "", f"seed{self.guided.seed}")
+        without = f"without-{self.guided.data.exclude}" if self.guided.data.exclude else ""
+        parts = (self.preset, self.dataset, fusion, text.encoder if text else "", f"seed{self.guided.seed}", without)
         return "_".join(part for part in parts if part)
+
+    def excluding(self, exclude: str) -> "Networks":
+        """The same runs without the sequences of a list that is stored with their dataset."""
+        return replace(
+            self,
+            guided=self.guided.excluding(self.dataset, exclude),
+            text_free=self.text_free.excluding(self.dataset, exclude),
+            group=f"{self.group}-without-{exclude}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +105,7 @@ class Picture:
 
 def pictures_folder(home: Home) -> Path:
     """Where figures lie. No property of `Home`: that is part of every run's source, whose key would change."""
-    return home.root / "figures"
+    return home.local / "figures"
 
 
 def write_picture(figure: "Figure", picture: Picture) -> None:

@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all: written beside their place, flushed to disk, then renamed."""
+"""Files that appear whole or not at all: written beside their place, flushed to disk, then renamed.
+
+At a URL they are uploaded at once, which an object store shows whole as well.
+"""
 
 import contextlib
 import errno
@@ -9,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flag3d_ray import storage
 from flag3d_ray.errors import RunError
+from flag3d_ray.storage import StorePath
 
 
 class DiskFull(RunError):
@@ -17,7 +22,7 @@ class DiskFull(RunError):
 
 
 @contextlib.contextmanager
-def disk_full_is_named(path: Path) -> Iterator[None]:
+def disk_full_is_named(path: StorePath) -> Iterator[None]:
     """Turn the operating system's error about a full disk, or a full quota, into `DiskFull`."""
     try:
         yield
@@ -29,12 +34,20 @@ def disk_full_is_named(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: StorePath) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` when the block ends well, and vanishes otherwise.
+
+    For a file at a URL it lies on this disk and is uploaded.
 
     Raises:
         DiskFull: nothing is left behind.
+        StorageLost: nothing is changed.
     """
+    if not isinstance(path, Path):
+        with disk_full_is_named(path), storage.scratch(path.name) as part:
+            yield part
+            storage.upload(part, path)
+        return
     # Not from mkstemp, whose files nobody but their owner can read: a store may be shared.
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     with disk_full_is_named(path):
@@ -48,25 +61,66 @@ def atomic_path(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def local_copy(path: StorePath) -> Iterator[Path]:
+    """The file itself, or a copy on this disk of one at a URL, which goes with the block.
+
+    Raises:
+        FileNotFoundError: there is none at the URL.
+        StorageLost: the storage does not answer.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    with storage.scratch(path.name) as copy:
+        with disk_full_is_named(copy):
+            storage.download(path, copy)
+        yield copy
+
+
+def read_bytes(path: StorePath) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return path.read_bytes() if isinstance(path, Path) else storage.read(path)
+
+
+def is_there(path: StorePath) -> bool:
+    """Whether a small file exists. At a URL it is read, in one request: `exists` asks twice, in case it is a folder."""
+    if isinstance(path, Path):
+        return path.exists()
+    try:
+        storage.read(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def write_bytes(path: StorePath, data: bytes) -> None:
     """Replace `path` by `data`, atomically."""
+    if not isinstance(path, Path):
+        storage.write(path, data)
+        return
     with atomic_path(path) as part:
         part.write_bytes(data)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: StorePath, value: Any) -> None:
     """Replace `path` by readable JSON, atomically; NaN and infinities are refused."""
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: StorePath) -> Any:
     """The content of a JSON file.
 
     Raises:
+        FileNotFoundError: there is none.
         RunError: the file is not valid JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path).decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(where=str(path), rule=f"not valid JSON: {error}", remedy="delete it and run again") from error
 

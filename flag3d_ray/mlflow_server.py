@@ -98,14 +98,14 @@ def running_server(home: Home, place: Place, password: Path | None = None) -> It
         raise RunError(where=place.url, rule=rule, remedy="ask for a password")
     database = _database(home)
     _require_free(place)
-    log = home.root / "mlflow-server.log"
+    log = home.local / "mlflow-server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_command(database, home.root / "mlruns", place), *(["--app-name", APP] if password else [])],
+            [*_command(database, home.local / "mlruns", place), *(["--app-name", APP] if password else [])],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | _SETTINGS | ({FILE_VARIABLE: str(password)} if password else {}),
-            cwd=home.root,
+            cwd=home.local,
             start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we end the whole group once
         )
     server = Server(place.url, authorization(password) if password else "")

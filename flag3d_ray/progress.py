@@ -18,7 +18,7 @@ class Cell:
     """One run of a sweep or table, as the driver sees it now.
 
     `preparing` runs wait for their captions to be encoded, `fitted` ones for their evaluation or its end.
-    `stopped` ones had not ended when the launch's budget was used up.
+    `stopped` ones had not ended when the launch's budget was used up, or when it was interrupted or failed.
     `epoch` of `epochs` is what the run's event log says; `detail` is the reason of a failure or who leads it.
     """
 

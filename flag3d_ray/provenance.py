@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flag3d_ray.files import read_json, write_bytes, write_json
+from flag3d_ray.storage import StorePath
 
 FACTS_FILE = "provenance.json"
 CHANGES_FILE = "uncommitted.diff"
@@ -64,7 +65,7 @@ def send_along(root: Path, copy: Path) -> None:
         write_bytes(copy / CHANGES_FILE, changes.encode())
 
 
-def keep_changes(folder: Path) -> None:
+def keep_changes(folder: StorePath) -> None:
     """Keep the uncommitted changes in a folder, under the digest that the records name."""
     digest = provenance().get("uncommitted", "none")
     kept = folder / f"{digest}.diff"

@@ -186,6 +186,7 @@ class Resources:
 
     `workers` above 1 trains each run on that many Ray Train workers; `concurrent` runs go on at a time, each with
     `threads` threads (a fixed number: sums in another order would round differently). `executor` `local` uses no Ray.
+    A run that finishes no epoch for `stall_limit` seconds is ended with that reason; 0 waits for ever.
     """
 
     executor: Literal["ray", "local"] = "ray"
@@ -196,6 +197,7 @@ class Resources:
     threads: int = 1
     compile: bool = False
     address: str = "local"
+    stall_limit: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("workers", "concurrent", "cpus", "threads"):

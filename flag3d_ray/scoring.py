@@ -14,10 +14,11 @@ from flag3d_ray.data.exclusions import load_exclusions
 from flag3d_ray.data.manifest import MANIFEST, load_manifest
 from flag3d_ray.data.splits import is_stored, load_split
 from flag3d_ray.errors import DataError, EncoderUnreachable, RunError
+from flag3d_ray.files import local_copy
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.metrics import ALPHAS, RELEASED_OFFSET, relative_error, within
-from flag3d_ray.run import Run
+from flag3d_ray.run import DataSpec, Run
 from flag3d_ray.statistics import Interval, cluster_bootstrap
 from flag3d_ray.store import RunFolder
 from flag3d_ray.tables import (
@@ -72,13 +73,8 @@ def not_here(run: Run, home: Home) -> str:
     Empty where all are there, damaged or not. The sentence says how to get them.
     """
     data, source = run.data, run.parent
-    folder = home.dataset(data.dataset)
-    try:
-        require(data.dataset, folder)
-        if not is_stored(folder, data.split):
-            load_split(folder, data.split)
-    except DataError as error:
-        return f"{error.rule}: {error.remedy}"
+    if absent := data_not_here(data, home):
+        return absent
     if source is None:
         return ""
     if absent := not_here(source, home):
@@ -87,6 +83,18 @@ def not_here(run: Run, home: Home) -> str:
     if here != there:
         remedy = f"flag3d data ingest {data.dataset} PATH-TO-YOUR-COPY --layout {there} --force"
         return f"{data.dataset} is in the layout {here}, {source.data.dataset} in {there}: {remedy}"
+    return ""
+
+
+def data_not_here(data: DataSpec, home: Home) -> str:
+    """Why a dataset or its split is not in this home, and how to get it; empty where both are there, damaged or not."""
+    folder = home.dataset(data.dataset)
+    try:
+        require(data.dataset, folder)
+        if not is_stored(folder, data.split):
+            load_split(folder, data.split)
+    except DataError as error:
+        return f"{error.rule}: {error.remedy}"
     return ""
 
 
@@ -229,7 +237,12 @@ def _look_up(row: Row, table: Table, home: Home) -> _Found:
             found.finished.append(folder)
         elif folder.status == "failed":
             # Paths differ between homes, and the table must not.
-            reason = folder.record().get("reason", "no reason recorded").replace(str(home.root), "HOME")
+            reason = (
+                folder.record()
+                .get("reason", "no reason recorded")
+                .replace(str(home.root), "HOME")
+                .replace(str(home.local), "HOME")
+            )
             found.failures.setdefault(reason, []).append(run.seed)
         else:
             found.missing.append("not run yet")
@@ -263,9 +276,9 @@ def _read_test(row: Row, folders: Sequence[RunFolder]) -> _Test:
 def _read_predictions(folder: RunFolder) -> dict[str, list[Any]]:
     names = ["clip_id", "sample_id", "action_id", "body_part", "truth", "count"]
     try:
-        return pyarrow.parquet.read_table(folder.predictions, columns=names).sort_by("clip_id").to_pydict()
+        with local_copy(folder.predictions) as file:
+            return pyarrow.parquet.read_table(file, columns=names).sort_by("clip_id").to_pydict()
     except (pyarrow.ArrowException, OSError) as error:
         rule = f"predictions are missing or damaged ({type(error).__name__})"
-        raise RunError(
-            where=str(folder.predictions), rule=rule, remedy="delete the run's folder and run it again"
-        ) from error
+        remedy = f"delete {folder.metrics_path.name} beside it and type the same command again: they are made anew"
+        raise RunError(where=str(folder.predictions), rule=rule, remedy=remedy) from error

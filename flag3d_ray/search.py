@@ -25,7 +25,7 @@ from flag3d_ray.board import Board, Watching
 from flag3d_ray.budget import BudgetSpent, is_spent
 from flag3d_ray.cluster import cluster
 from flag3d_ray.costs import GRACE_EPOCHS, note_evaluation
-from flag3d_ray.evaluation.evaluate import evaluate
+from flag3d_ray.evaluation.evaluate import error_is_the_reason, evaluate
 from flag3d_ray.execution import facts
 from flag3d_ray.execution_ray import quiet_run_config, this_node
 from flag3d_ray.home import Home
@@ -37,6 +37,7 @@ from flag3d_ray.provenance import keep_changes
 from flag3d_ray.run import Resources, Run, Sweep
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import OnEpoch
+from flag3d_ray.training.recovery import drop_damaged
 from flag3d_ray.training.trial import Trial, fit_trial
 
 METRIC = "val_mae"
@@ -149,7 +150,7 @@ def _runs(sweep: Sweep, trials) -> list[Run]:
 
 
 def _storage(home: Home) -> RDBStorage:
-    path = home.root / "studies.db"
+    path = home.local / "studies.db"
     path.parent.mkdir(parents=True, exist_ok=True)
     return RDBStorage(f"sqlite:///{path}")
 
@@ -236,13 +237,14 @@ def _answered(
         while folder.status != "finished" and leases.acquire(folder.lease) is not None and not is_spent(deadline):
             time.sleep(1.0)
         if folder.status not in ("finished", "failed") and not is_spent(deadline):
-            folder.write_record(**facts(run, home, resources))
+            folder.write_record(**facts(run, home, resources), recovery=drop_damaged(folder))
             prepare_weights([run], home)
             prepare_texts([run], home, resources.threads)
             trial = Trial(run, home, folder, Holder.this_process(), resources, source, deadline)
             if fit_trial(trial, on_epoch, node=this_node()) == "fitted":
                 began = time.perf_counter()
-                evaluate(run, home, folder)
+                with error_is_the_reason(folder):
+                    evaluate(run, home, folder)
                 note_evaluation(folder, time.perf_counter() - began)
     if folder.status != "finished":
         raise RuntimeError(folder.record().get("reason", "the run did not finish"))

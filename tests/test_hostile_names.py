@@ -82,11 +82,11 @@ def test_mlflow_keeps_hostile_texts_as_texts_and_writes_inside_its_folder(tmp_pa
     hostile = f"{SCRIPT} ../../../../etc/passwd %2e%2e"
     run, folder = Run(method=Random(), data=DataSpec(dataset=hostile)), home.store.folder("key0")
     folder.write_record(run=to_json(run), status="failed", reason=hostile, digests={"dataset": "d" * 64})
-    view = MlflowView(home.mlflow_uri, home.root / "mlruns", EXPERIMENT, hostile)
+    view = MlflowView(home.mlflow_uri, home.local / "mlruns", EXPERIMENT, hostile)
     view.close([Cell(run, folder, "failed", detail=hostile)])
     assert view.problem == ""
 
-    client = connect(Place(home.mlflow_uri, home.root / "mlruns"))
+    client = connect(Place(home.mlflow_uri, home.local / "mlruns"))
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flag3d_ray import lease
@@ -115,6 +116,19 @@ def test_another_process_with_the_same_number_is_not_the_holder(path: Path) -> N
     me = Holder.this_process()
     _write(path, replace(me, started=me.started - 100.0))
     assert leader(path) is None
+
+
+def test_a_clock_that_is_set_makes_nobody_dead(
+    path: Path, other_process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, boot_time = Holder.this_process(), psutil.boot_time()
+    monkeypatch.setattr("psutil._psplatform.boot_time", lambda: boot_time - 3600.0)
+    assert psutil.boot_time() == boot_time - 3600.0, "all starts are an hour earlier now"
+    assert Holder.this_process() == me
+    with Leases() as leases:
+        holder = leases.acquire(path)
+    assert holder is not None
+    assert holder.pid == other_process.pid
 
 
 def test_another_host_leads_as_long_as_its_heart_beats(path: Path) -> None:

@@ -72,10 +72,10 @@ def test_others_are_never_served_without_a_password(home: Home) -> None:
 
 def test_an_address_of_another_machine_is_refused_before_the_server_starts(home: Home) -> None:
     (home.root / "mlflow.db").touch()
-    ensure_password(home.root / "password")
+    ensure_password(home.local / "password")
     with (
         pytest.raises(RunError, match=r"--host.*192\.0\.2\.77"),
-        running_server(home, Place.at("192.0.2.77", 5000), home.root / "password"),
+        running_server(home, Place.at("192.0.2.77", 5000), home.local / "password"),
     ):
         pass
 
@@ -88,8 +88,8 @@ def test_a_server_is_shown_without_what_opens_it() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Place, Home]]:
     """A real server with a password, started once: it takes 11 s on two idle cores."""
     home = Home(tmp_path_factory.mktemp("served"))
-    fill_view(Store(home.root / "runs"), TrackingPlace(f"sqlite:///{home.root}/mlflow.db", home.root / "mlruns"), ())
-    password = home.root.parent / "ui_password"
+    fill_view(Store(home.local / "runs"), TrackingPlace(f"sqlite:///{home.local}/mlflow.db", home.local / "mlruns"), ())
+    password = home.local.parent / "ui_password"
     ensure_password(password)
     with socket.socket() as probe:
         probe.bind(("127.0.0.2", 0))
@@ -157,12 +157,15 @@ class TestRunningServer:
 
 def _run(home: Home) -> str:
     """A run with an artifact, made once."""
-    from flag3d_ray.tracking.connect import connect
+    from flag3d_ray.tracking.connect import connect, find_experiment
 
-    client = connect(TrackingPlace(home.mlflow_uri, home.root / "mlruns"))
-    found = client.search_runs(["0"], max_results=1)
+    place = TrackingPlace(home.mlflow_uri, home.local / "mlruns")
+    client = connect(place)
+    # Not experiment 0, whose artifacts would lie in the current folder.
+    experiment = find_experiment(client, place, "artifacts")
+    found = client.search_runs([experiment], max_results=1)
     if not found:
-        run = client.create_run("0")
+        run = client.create_run(experiment)
         client.log_text(run.info.run_id, "text", "a/b.txt")
         return run.info.run_id
     return found[0].info.run_id

@@ -54,7 +54,7 @@ def test_a_kept_file_that_has_changed_is_refused(tmp_path, tiny_run):
 def test_the_network_of_the_package_is_put_into_the_home(tmp_path, tiny_run, monkeypatch):
     folder, home = tmp_path / "counter", Home(tmp_path / "home")
     weights = keep_weights(saved(folder / packaged.MODEL), Home(tmp_path / "elsewhere"))
-    monkeypatch.setattr("flag3d_ray.checkpoints.counter", lambda: folder)
+    monkeypatch.setattr("flag3d_ray.preparation.packaged_model", {weights.sha256: folder / packaged.MODEL}.get)
 
     prepare_weights([tiny_run(init_from=weights)], home)
 

@@ -115,8 +115,8 @@ def test_the_compare_link_carries_runs_and_experiment_as_json() -> None:
 @pytest.mark.slow
 def test_the_server_answers_this_machine_alone_and_takes_what_waited_for_it(home: Home) -> None:
     port = free_port()
-    fill_view(Store(home.root / "runs"), TrackingPlace(home.mlflow_uri, home.root / "mlruns"), ())
-    waiting = MlflowView(f"http://127.0.0.1:{port}", home.root / "mlruns", EXPERIMENT, "table 3", {"table": "3"})
+    fill_view(Store(home.local / "runs"), TrackingPlace(home.mlflow_uri, home.local / "mlruns"), ())
+    waiting = MlflowView(f"http://127.0.0.1:{port}", home.local / "mlruns", EXPERIMENT, "table 3", {"table": "3"})
     waiting.update([stored_cell(home)])
     wait_for(lambda: waiting.away_since is not None)
     with running_server(home, Place.at("127.0.0.1", port)) as server:

@@ -70,7 +70,7 @@ def count(
     from flag3d_ray.data.recording import read_recording
 
     known_rule = _rule(rule)
-    target = out or place.root / "counts" / file.stem
+    target = out or place.local / "counts" / file.stem
     if target.exists() and not target.is_dir():
         raise RunError(where=f"--out {target}", rule="a file, where a folder is needed", remedy="name another folder")
     recording = read_recording(file, layout=layout, fps=fps, unit=unit, up=up, seconds=(start, end))
@@ -98,7 +98,7 @@ def _counters(
     recording: "Recording", method: str, checkpoints: Sequence[str], caption: str | None, home: Home
 ) -> "tuple[Recording, list[ClipCounter]]":
     """What counts, and the recording in its layout."""
-    from flag3d_ray.checkpoints import counter
+    from flag3d_ray.checkpoints import packaged
     from flag3d_ray.clip_counters import common_layout, in_layout, trained, untrained
     from flag3d_ray.training.packaged import find_checkpoint, load_checkpoint, what_to_name
 
@@ -111,11 +111,10 @@ def _counters(
         return recording, [untrained(method, recording.layout)]
     folders = [find_checkpoint(word, home) for word in checkpoints]
     if not folders:
-        packaged = counter()
-        if packaged is None:
+        if (ours := packaged()) is None:
             remedy = f"{what_to_name(home)}; or count without one: --method wavelet"
             raise RunError(where="flag3d count", rule="no network comes with this version", remedy=remedy)
-        folders = [packaged]
+        folders = [ours]
     counters = [trained(load_checkpoint(folder), caption) for folder in folders]
     return in_layout(recording, common_layout(counters)), counters
 

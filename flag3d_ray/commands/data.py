@@ -1,5 +1,6 @@
 """`flag3d data`: make, ingest and check datasets, and look at the sixty motions."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from flag3d_ray.home import Home
 
 data = typer.Typer(help="Make, ingest and check datasets.", no_args_is_help=True)
 
+_UNCUT = 10_000  # columns
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a dataset of that name.")]
 
 
@@ -77,10 +79,14 @@ def ingest(
 
     console, place = plain_console(), Home.at(home)
     require_reader(reader, root)
-    folder = place.dataset(name or reader)
-    with interruptible(console), writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options:
+    name = name or reader
+    with (
+        interruptible(console),
+        place.new_dataset(name, force=force) as folder,
+        writing(f"reading {root}", resources(executor, 1, 0, "local"), console) as options,
+    ):
         read_in(reader, root, folder, layout_name=layout, force=force, **options)
-    console.print(describe(folder), soft_wrap=True, highlight=False)
+    console.print(describe(place.dataset(name)), soft_wrap=True, highlight=False)
 
 
 @data.command()
@@ -103,7 +109,8 @@ def readers() -> None:
     grid.add_row(
         OPEN, "any", "yours", "An open folder of tables and arrays: flag3d data template FOLDER writes an example."
     )
-    plain_console().print(grid)
+    # The terminal's width, but no lines of a pipe are cut: whoever reads them may search for a licence.
+    plain_console(width=None if sys.stdout.isatty() else _UNCUT).print(grid)
 
 
 @data.command()

@@ -28,10 +28,12 @@ def splits(
     """
     from flag3d_ray.data.catalogue import require
 
-    console, folder = plain_console(), Home.at(home).dataset(dataset)
+    console, place = plain_console(), Home.at(home)
+    folder = place.dataset(dataset)
     require(dataset, folder)
     if draw:
         console.print(f"written: {draw_split(folder, draw, seed)}", soft_wrap=True, highlight=False)
+        place.share_lists(dataset)
     console.print(table_of(folder, full=full))
 
 

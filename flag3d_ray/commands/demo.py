@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from flag3d_ray.budget import parse_budget
+from flag3d_ray.chaos import parse_chaos
 from flag3d_ray.commands.launch import Launch, interruptible, print_costs, resources, summary
 from flag3d_ray.commands.options import (
     AddressOption,
     BudgetOption,
+    ChaosOption,
     ConcurrentOption,
     HomeOption,
     PriceOption,
@@ -25,6 +27,7 @@ from flag3d_ray.run import Ablation
 def demo(
     concurrent: ConcurrentOption = 0,
     address: AddressOption = "local",
+    chaos: ChaosOption = "",
     budget: BudgetOption = "",
     price_per_hour: PriceOption = None,
     track: TrackOption = True,
@@ -44,7 +47,8 @@ def demo(
 
     console, began = wide_console(), time.monotonic()
     allowed = parse_budget(budget, price_per_hour) if budget else None
-    launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track, budget=allowed)
+    surroundings = (Home.at(home), resources("ray", 1, concurrent, address), console, track)
+    launch = Launch(*surroundings, budget=allowed, chaos=parse_chaos(chaos))
     launch.require_budget(ask_demo(launch.home), smaller_demos())
     declared = declarations.demo()
     ablation, table3 = declared.ablation(), declared.table()

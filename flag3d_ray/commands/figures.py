@@ -1,18 +1,25 @@
 """`flag3d figure`: pictures of what trained networks do inside, from the runs of Table 3."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from flag3d_ray.budget import parse_budget
+from flag3d_ray.commands.exclusions import stored_exclusions
 from flag3d_ray.commands.launch import Launch, interruptible, resources
 from flag3d_ray.commands.options import (
     AddressOption,
+    BudgetOption,
     ConcurrentOption,
     DatasetOption,
     EncoderOption,
+    ExcludeOption,
     ExecutorOption,
     HomeOption,
     PresetOption,
+    PriceOption,
     RetryOption,
     TrackOption,
     WorkersOption,
@@ -46,6 +53,9 @@ def features(
     seed: SeedOption = 0,
     text_encoder: EncoderOption = "",
     fusion: FusionOption = "multiplication",
+    exclude: ExcludeOption = None,
+    budget: BudgetOption = "",
+    price_per_hour: PriceOption = None,
     executor: ExecutorOption = "ray",
     workers: WorkersOption = 1,
     concurrent: ConcurrentOption = 0,
@@ -66,7 +76,9 @@ def features(
     asked = {"preset": preset, "dataset": dataset, "seed": seed, "text_encoder": text_encoder, "fusion": fusion}
     declared = feature_figure(**asked)
     surroundings = resources(executor, workers, concurrent, address)
-    launch = Launch(Home.at(home), surroundings, wide_console(), track, retry_failed)
+    allowed = parse_budget(budget, price_per_hour) if budget else None
+    launch = Launch(Home.at(home), surroundings, wide_console(), track, retry_failed, budget=allowed)
+    declared = replace(declared, networks=_asked(declared.networks, launch, "flag3d figure 8", exclude))
     compared = _examined(declared.networks, launch, "Figure 8")
     caption = f"Fig. 8: first principal component of encoder features, {_setting(declared.networks)}"
     _write(_features(declared, compared), declared.file, caption, compared, launch)
@@ -86,6 +98,9 @@ def joint_weights(
     end: Annotated[
         str, typer.Option("--end", help="The end of an edge that weighs: source, the joint that is read, or target.")
     ] = "source",
+    exclude: ExcludeOption = None,
+    budget: BudgetOption = "",
+    price_per_hour: PriceOption = None,
     executor: ExecutorOption = "ray",
     workers: WorkersOption = 1,
     concurrent: ConcurrentOption = 0,
@@ -109,10 +124,22 @@ def joint_weights(
         part=_one_of("--graph", graph, GraphPart), end=_one_of("--end", end, JointEnd), **asked
     )
     surroundings = resources(executor, workers, concurrent, address)
-    launch = Launch(Home.at(home), surroundings, wide_console(), track, retry_failed)
+    allowed = parse_budget(budget, price_per_hour) if budget else None
+    launch = Launch(Home.at(home), surroundings, wide_console(), track, retry_failed, budget=allowed)
+    declared = replace(declared, networks=_asked(declared.networks, launch, "flag3d figure 9", exclude))
     compared = _examined(declared.networks, launch, "Figure 9")
     caption = f"Fig. 9: joints that weigh most ({graph} graph, {end} joints), {_setting(declared.networks)}"
     _write(_joint_weights(declared, compared), declared.file, caption, compared, launch)
+
+
+def _asked(networks: "Networks", launch: Launch, command: str, exclude: Path | None) -> "Networks":
+    """The runs without the sequences of the list, once the budget allows them; there is no smaller figure to fall back on."""
+    if launch.budget is not None:
+        from flag3d_ray.plan.estimate import Asked, Stage
+
+        asked = Asked(f"{command} --preset {networks.preset}", (Stage((networks.guided, networks.text_free)),))
+        launch.require_budget(asked, iter(()))
+    return networks if exclude is None else networks.excluding(stored_exclusions(launch, networks.dataset, exclude))
 
 
 def _examined(networks: "Networks", launch: Launch, title: str) -> "dict[str, Examined]":
@@ -197,6 +224,8 @@ def _one_of(option: str, value: str, kind: Any) -> Any:
 def _setting(networks: "Networks") -> str:
     """What a reader must know of the runs: data, preset, fusion, encoder, seed."""
     limits = "; synthetic - not comparable" if networks.dataset.startswith("synthetic") else ""
+    if networks.guided.data.exclude:
+        limits += f"; without the sequences of list {networks.guided.data.exclude}"
     return (
         f"{networks.dataset}, preset {networks.preset}, {networks.guided.label} and {networks.text_free.label}{limits}"
     )
@@ -214,6 +243,6 @@ def _write(drawn: "Figure", file: str, caption: str, compared: "dict[str, Examin
         from flag3d_ray.tracking import Place, log_figures
 
         try:
-            log_figures(folder, Place(launch.home.mlflow_uri, launch.home.root / "mlruns"))
+            log_figures(folder, Place(launch.home.mlflow_uri, launch.home.local / "mlruns"))
         except RunError as error:
             launch.console.print(f"not in MLflow ({error.rule}): {error.remedy}", soft_wrap=True, markup=False)

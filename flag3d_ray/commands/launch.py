@@ -4,27 +4,36 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flag3d_ray.budget import Budget, BudgetSpent, duration
+from flag3d_ray.chaos import Chaos, announced, starts, survived
 from flag3d_ray.costs import cell_costs, savings
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
+from flag3d_ray.interruption import exit_code, reason_of, sigterm_raises
 from flag3d_ray.progress import Cell, Watcher
 from flag3d_ray.run import Resources, Run
 
 if TYPE_CHECKING:
     from flag3d_ray.plan.estimate import Asked
     from flag3d_ray.plan.planner import Planner
+    from flag3d_ray.store import RunFolder
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch's surroundings. With a budget it ends when that is used up, counted from `began` (seconds since the epoch)."""
+    """A launch's surroundings. With a budget it ends when that is used up, counted from `began` (seconds since the epoch).
+
+    With `chaos` it kills processes of its runs, and says so.
+
+    Raises:
+        RunError: chaos without a process to kill.
+    """
 
     home: Home
     resources: Resources
@@ -32,7 +41,12 @@ class Launch:
     track: bool = True
     retry_failed: bool = False
     budget: Budget | None = None
+    chaos: Chaos | None = None
     began: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        if self.chaos is not None:
+            self.chaos.require(self.resources)
 
     @property
     def deadline(self) -> float | None:
@@ -76,7 +90,7 @@ class Launch:
         if self.track:
             from flag3d_ray.tracking import EXPERIMENT, MlflowView
 
-            views.append(MlflowView(self.home.mlflow_uri, self.home.root / "mlruns", EXPERIMENT, group))
+            views.append(MlflowView(self.home.mlflow_uri, self.home.local / "mlruns", EXPERIMENT, group))
         return views
 
     def ensure(self, runs: Iterable[Run], title: str, group: str) -> list[Cell]:
@@ -91,20 +105,34 @@ class Launch:
         self.data(*dict.fromkeys(run.data.dataset for run in with_dependencies(runs)))
         known = plan(runs, self.home)
         if not known.open_runs() and self._is_shown(group, known.cells.values()):
+            if self.chaos is not None:
+                self.console.print(survived({}, {}), style="bold red", highlight=False)
             return list(known.cells.values())
-        cells = ensure(
-            runs,
-            self.home,
-            self.resources,
-            self.watchers(title, group),
-            retry_failed=self.retry_failed,
-            deadline=self.deadline,
-        )
+        with self._chaos_is_shown([cell.folder for cell in known.cells.values()]):
+            cells = ensure(
+                runs,
+                self.home,
+                self.resources,
+                self.watchers(title, group),
+                retry_failed=self.retry_failed,
+                deadline=self.deadline,
+                chaos=self.chaos,
+            )
         if self.budget is not None and any(cell.state == "stopped" for cell in cells):
             print_costs(self.console, cells)
             remedy = "type the same command to go on, with the same budget again, a larger one or none"
             raise BudgetSpent(where=f"--budget {self.budget.asked}", rule=f"used up; {summary(cells)}", remedy=remedy)
         return cells
+
+    @contextmanager
+    def _chaos_is_shown(self, folders: "Sequence[RunFolder]") -> Iterator[None]:
+        if self.chaos is None:
+            yield
+            return
+        self.console.print(announced(self.chaos), style="bold red", highlight=False)
+        before = starts(folders)
+        yield
+        self.console.print(survived(before, starts(folders)), style="bold red", highlight=False)
 
     def _is_shown(self, group: str, cells: Iterable[Cell]) -> bool:
         from flag3d_ray.tracking import remembered_groups
@@ -114,17 +142,22 @@ class Launch:
 
 
 def make_dataset(name: str, home: Home, resources: Resources, console: Console, *, force: bool = False) -> None:
-    """Generate a synthetic dataset under a progress bar, in shards on Ray unless the executor is local."""
+    """Generate a synthetic dataset under a progress bar, in shards on Ray unless the executor is local.
+
+    For a home at a URL the shards are built on this machine, which the nodes of a cluster do not see.
+    """
     from flag3d_ray.data.catalogue import make
 
-    with writing(f"making {name}", resources, console) as options:
-        make(name, home.dataset(name), force=force, **options)
+    if home.is_remote and resources.address != "local":
+        resources = replace(resources, executor="local")
+    with home.new_dataset(name, force=force) as folder, writing(f"making {name}", resources, console) as options:
+        make(name, folder, force=force, **options)
 
 
 @contextmanager
 def writing(title: str, resources: Resources, console: Console) -> Iterator[dict[str, Any]]:
     """A progress bar, and a cluster where the executor is Ray; gives the options `executor` and `progress` of a writer."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar, cluster_or_not(resources):
         task = bar.add_task(title, total=None)
         yield {
@@ -142,8 +175,8 @@ def cluster_or_not(resources: Resources):
     return cluster(resources)
 
 
-def resources(executor: str, workers: int, concurrent: int, address: str) -> Resources:
-    """The resources of this machine, or of the running cluster, as the options ask.
+def resources(executor: str, workers: int, concurrent: int, address: str, stall_limit: float = 0.0) -> Resources:
+    """The resources of this machine, or of the running cluster, as the options ask; `stall_limit` in minutes.
 
     More runs at a time than a cluster has CPUs are taken at their word: it may grow.
 
@@ -169,17 +202,24 @@ def resources(executor: str, workers: int, concurrent: int, address: str) -> Res
         gpus=gpus,
         compile=gpus > 0,
         address=address,
+        stall_limit=60.0 * stall_limit,
     )
 
 
 @contextmanager
-def interruptible(console: Console):
-    """Ctrl-C ends the block with a sentence: what was done is kept, and the same command goes on."""
+def interruptible(console: Console) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block with a sentence: what was done is kept, and the same command goes on.
+
+    Exit codes 130 and 143.
+    """
     try:
-        yield
-    except KeyboardInterrupt:
-        console.print("\nInterrupted. What is done is kept; type the same command to go on.")
-        raise SystemExit(130) from None
+        with sigterm_raises():
+            yield
+    except KeyboardInterrupt as interruption:
+        console.print(
+            f"\n{reason_of(interruption).capitalize()}. What is done is kept; type the same command to go on."
+        )
+        raise SystemExit(exit_code(interruption)) from None
 
 
 def planner(home: Home, resources: Resources, console: Console) -> "Planner":

@@ -11,14 +11,20 @@ from flag3d_ray.errors import RunError
 
 HomeOption = Annotated[
     str | None,
-    typer.Option("--home", help="Where data, runs and tables lie: a folder, or a URL as s3://bucket/prefix.", envvar="FLAG3D_HOME", show_default=".flag3d"),
+    typer.Option(
+        "--home",
+        help="Where data, runs and tables lie: a folder, or a URL as s3://bucket/prefix.",
+        envvar="FLAG3D_HOME",
+        show_default=".flag3d",
+    ),
 ]
 PresetOption = Annotated[str, typer.Option("--preset", help="Size of everything: demo, tiny, counter or paper.")]
 DatasetOption = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="synthetic, synthetic-demo, flag3d, ui_prmd, repcount_a or cmu_exercise.",
+        help="synthetic, synthetic-demo, synthetic-mixed, procedural, procedural-plain, procedural-no-GROUP, flag3d, ui_prmd, "
+        "repcount_a or cmu_exercise.",
         show_default="synthetic of the preset",
     ),
 ]
@@ -54,6 +60,22 @@ PriceOption = Annotated[
     float | None,
     typer.Option(
         "--price-per-hour", min=0.0, help="What the machine costs per hour, in any currency.", show_default="none"
+    ),
+]
+ChaosOption = Annotated[
+    str,
+    typer.Option(
+        "--chaos",
+        help="Kill processes of runs on purpose, with this probability per epoch, as kill=0.1: the results are the same.",
+        show_default="none",
+    ),
+]
+StallOption = Annotated[
+    float,
+    typer.Option(
+        "--stall-limit",
+        min=0.0,
+        help="Minutes without an epoch after which a run is ended with that reason, to go on from its checkpoint; 0: never.",
     ),
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]

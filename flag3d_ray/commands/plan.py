@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flag3d_ray.budget import parse_budget
 from flag3d_ray.commands.launch import planner, resources
@@ -23,6 +22,7 @@ from flag3d_ray.commands.options import (
     SeedsOption,
     WorkersOption,
     parse_seeds,
+    plain_console,
     wide_console,
 )
 from flag3d_ray.commands.tables import default_dataset
@@ -61,7 +61,10 @@ def plan_demo(
 
 @plan.command("table")
 def plan_table(
-    name: Annotated[str, typer.Argument(help="The paper's table, 3 to 7; or one of ours: ablations, transfer.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="The paper's table: 3, 4, 5, 6 or 7; or one of ours: ablations, transfer, variation."),
+    ],
     preset: PresetOption = "tiny",
     dataset: DatasetOption = "",
     seeds: SeedsOption = "0-2",
@@ -131,7 +134,7 @@ class Shown:
         from flag3d_ray.plan.report import plan_json, print_plan
 
         allowed = parse_budget(self.budget, self.price_per_hour) if self.budget else None
-        make = planner(self.home, self.resources, Console(stderr=True))
+        make = planner(self.home, self.resources, plain_console(stderr=True))
         found, free = make(asked), _free_bytes(self.home)
         if self.as_json:
             typer.echo(json.dumps(plan_json(found, self.price_per_hour, free), indent=1))
@@ -143,4 +146,4 @@ class Shown:
 
 def _free_bytes(home: Home) -> int:
     """Free space where the home lies or will lie."""
-    return shutil.disk_usage(next(path for path in (home.root, *home.root.parents) if path.exists())).free
+    return shutil.disk_usage(next(path for path in (home.local, *home.local.parents) if path.exists())).free

@@ -26,21 +26,19 @@ def statistics(home: Home, console: Console, names: Sequence[str] = ()) -> None:
     """Print Table 2 with a measured row per dataset of the home (or per named one), and write it with its pictures.
 
     Raises:
-        DataError: there is no dataset, or a named one is not there.
+        DataError: there is no dataset, or a named one is not there; after the others were shown, some are damaged.
     """
     from flag3d_ray.data.catalogue import require
-    from flag3d_ray.data.dataset import open_dataset
-    from flag3d_ray.data.summary import summarise
     from flag3d_ray.declarations import statistics as declared
     from flag3d_ray.files import write_bytes
     from flag3d_ray.viz.distribution_plot import write_distributions
 
-    names = names or sorted(path.parent.name for path in home.data.glob("*/manifest.json"))
+    names = names or home.datasets()
     if not names:
         raise DataError(where=str(home.data), rule="no dataset here", remedy="flag3d data make synthetic")
     for name in names:
         require(name, home.dataset(name))
-    summaries = [summarise(open_dataset(home.dataset(name))) for name in names]
+    summaries, damages = _summaries(home, names)
     printed = {row.label: row.metrics for row in declared().printed_rows()}
     console.print(_grid(printed, summaries))
     for note in NOTES:
@@ -55,6 +53,31 @@ def statistics(home: Home, console: Console, names: Sequence[str] = ()) -> None:
         write_distributions(summary, beside.metrics if beside else {}, paths[-1])
     for path in paths:
         console.print(f"written: {path}", soft_wrap=True, highlight=False)
+    if damages:
+        raise _together(damages)
+
+
+def _summaries(home: Home, names: Sequence[str]) -> "tuple[list[Summary], dict[str, DataError]]":
+    """What can be read, in the order of the names, and what is wrong with the rest by its name."""
+    from flag3d_ray.data.dataset import open_dataset
+    from flag3d_ray.data.summary import summarise
+
+    summaries, damages = [], {}
+    for name in names:
+        try:
+            summaries.append(summarise(open_dataset(home.dataset(name))))
+        except DataError as error:
+            damages[name] = error
+    return summaries, damages
+
+
+def _together(damages: "Mapping[str, DataError]") -> DataError:
+    """One error that names every damaged dataset with its remedy."""
+    return DataError(
+        where=f"table 2 is without {', '.join(damages)}",
+        rule="; ".join(f"{error.where}: {error.rule}" for error in damages.values()),
+        remedy="; ".join(dict.fromkeys(error.remedy for error in damages.values())),
+    )
 
 
 def to_csv(printed: Mapping[str, Mapping[str, float]], summaries: Sequence["Summary"]) -> str:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
+from flag3d_ray.commands.options import plain_console
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import VARIABLE
 
@@ -48,7 +49,7 @@ def submit(
         _require_typable(words)
     from flag3d_ray import jobs
 
-    console, client = Console(), jobs.connect(address)
+    console, client = plain_console(), jobs.connect(address)
     if list_jobs:
         for known in jobs.jobs(client):
             console.print(f"{known.submission_id}  {known.status}  {known.entrypoint}", soft_wrap=True, highlight=False)

@@ -1,18 +1,22 @@
 """`flag3d table`, `flag3d train`, `flag3d sweep`: ask for runs, then read what they say."""
 
+import os
+import shlex
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from flag3d_ray.budget import parse_budget
+from flag3d_ray.chaos import parse_chaos
+from flag3d_ray.commands.exclusions import stored_exclusions
 from flag3d_ray.commands.launch import Launch, interruptible, print_costs, resources, summary
 from flag3d_ray.commands.options import (
     AddressOption,
     BudgetOption,
+    ChaosOption,
     ConcurrentOption,
     DatasetOption,
     EncoderOption,
@@ -23,6 +27,7 @@ from flag3d_ray.commands.options import (
     PriceOption,
     RetryOption,
     SeedsOption,
+    StallOption,
     TrackOption,
     WorkersOption,
     parse_seeds,
@@ -30,12 +35,13 @@ from flag3d_ray.commands.options import (
 )
 from flag3d_ray.commands.statistics import statistics
 from flag3d_ray.errors import RunError
-from flag3d_ray.home import Home
+from flag3d_ray.home import VARIABLE, Home
 
 if TYPE_CHECKING:
     from flag3d_ray.figures import Picture
     from flag3d_ray.progress import Cell
     from flag3d_ray.run import Weights
+    from flag3d_ray.store import RunFolder
     from flag3d_ray.tables import Table
 
 
@@ -62,6 +68,8 @@ def table(
     workers: WorkersOption = 1,
     concurrent: ConcurrentOption = 0,
     address: AddressOption = "local",
+    stall_limit: StallOption = 0.0,
+    chaos: ChaosOption = "",
     retry_failed: RetryOption = False,
     track: TrackOption = True,
     home: HomeOption = None,
@@ -90,14 +98,20 @@ def table(
     options = {"preset": preset, "dataset": dataset, "seeds": parse_seeds(seeds), "text_encoder": text_encoder}
     declared = load_table(name, **options)
     allowed = parse_budget(budget, price_per_hour) if budget else None
-    surroundings = (Home.at(home), resources(executor, workers, concurrent, address), console, track, retry_failed)
-    launch = Launch(*surroundings, budget=allowed)
+    surroundings = (
+        Home.at(home),
+        resources(executor, workers, concurrent, address, stall_limit),
+        console,
+        track,
+        retry_failed,
+    )
+    launch = Launch(*surroundings, budget=allowed, chaos=parse_chaos(chaos))
     if allowed is not None and run:
         from flag3d_ray.plan.asked import ask_table, smaller_tables
 
         launch.require_budget(ask_table(name, **options), smaller_tables(name, **options))
     if exclude is not None:
-        declared = declared.excluding(_stored(launch, declared.dataset, exclude, make=run))
+        declared = declared.excluding(stored_exclusions(launch, declared.dataset, exclude, make=run))
     cells = _run(declared, launch, dataset) if run else []
     scored = score(declared, launch.home, variant=Variant(variant, rounded))
     console.print(render.terminal(scored))
@@ -108,15 +122,17 @@ def table(
 
 
 def _run(declared: "Table", launch: Launch, dataset: str) -> "list[Cell]":
-    """Run what can be run here. A dataset that was asked for by name must be here; others leave their rows out."""
+    """Run what can be run here. A dataset that was asked for by name must be here; others leave their rows out.
+
+    Synthetic data are made only for rows whose other data are here.
+    """
     from flag3d_ray.data.catalogue import SYNTHETIC
-    from flag3d_ray.execution import with_dependencies
     from flag3d_ray.scoring import not_here
 
-    made = sorted({run.data.dataset for run in with_dependencies(declared.runs())} & SYNTHETIC.keys())
     with interruptible(launch.console):
-        # The one that was named comes first: making others takes minutes, and it may not be here.
-        launch.data(*([dataset] if dataset and dataset not in made else []), *made)
+        if dataset and dataset not in SYNTHETIC:
+            launch.data(dataset)
+        launch.data(*_synthetic(declared, launch.home))
         here = [run for run in declared.runs() if not not_here(run, launch.home)]
         if not here:
             return []
@@ -126,6 +142,20 @@ def _run(declared: "Table", launch: Launch, dataset: str) -> "list[Cell]":
         launch.console.print(summary(cells))
         print_costs(launch.console, cells)
     return cells
+
+
+def _synthetic(declared: "Table", home: Home) -> list[str]:
+    """The synthetic datasets of the runs whose other data are in this home."""
+    from flag3d_ray.data.catalogue import SYNTHETIC
+    from flag3d_ray.execution import with_dependencies
+    from flag3d_ray.scoring import data_not_here
+
+    needed: set[str] = set()
+    for run in declared.runs():
+        read = [one.data for one in with_dependencies([run])]
+        if not any(data_not_here(data, home) for data in read if data.dataset not in SYNTHETIC):
+            needed |= {data.dataset for data in read} & SYNTHETIC.keys()
+    return sorted(needed)
 
 
 def _pictures(declared: "Table", home: Home) -> "list[Picture]":
@@ -175,6 +205,8 @@ def train(
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
     address: AddressOption = "local",
+    stall_limit: StallOption = 0.0,
+    chaos: ChaosOption = "",
     retry_failed: RetryOption = False,
     track: TrackOption = True,
     home: HomeOption = None,
@@ -206,10 +238,11 @@ def train(
     if init_from:
         run = replace(run, init_from=_kept(init_from, Home.at(home)))
     executor = "ray" if workers > 1 else executor
-    launch = Launch(Home.at(home), resources(executor, workers, 1, address), console, track, retry_failed)
+    surroundings = (Home.at(home), resources(executor, workers, 1, address, stall_limit), console, track, retry_failed)
+    launch = Launch(*surroundings, chaos=parse_chaos(chaos))
     without = ""
     if exclude is not None:
-        run = run.excluding(dataset, _stored(launch, dataset, exclude))
+        run = run.excluding(dataset, stored_exclusions(launch, dataset, exclude))
         without = f"-without-{run.data.exclude}"
     with interruptible(console):
         cells = launch.ensure([run], run.label, f"train-{preset}-{dataset}{without}")
@@ -218,6 +251,20 @@ def train(
     console.print(f"{run.label}: test clips of {dataset}, split {run.data.split}, preset {preset}{said}")
     for name, value in cells[-1].folder.metrics().items():
         console.print(f"  {name:18} {value:.4f}", highlight=False)
+    _print_next(console, cells[-1].folder, "" if home is None else str(home))
+
+
+def _print_next(console: Console, folder: "RunFolder", home: str) -> None:
+    """The key of a finished run, where its model lies, and what to type next; `home` is empty for the default one."""
+    there = f" --home {shlex.quote(home)}" if home != os.environ.get(VARIABLE, "") else ""
+    key = folder.key[:8]
+    for line in (
+        f"run    {folder.key}",
+        f"model  {folder.model}",
+        f"count  flag3d count RECORDING --checkpoint {key}{there}",
+        f'export flag3d export-checkpoint {key} --out FOLDER --licence "LICENCE"{there}',
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def _kept(word: str, home: Home) -> "Weights":
@@ -239,6 +286,7 @@ def sweep(
     price_per_hour: PriceOption = None,
     concurrent: ConcurrentOption = 0,
     address: AddressOption = "local",
+    stall_limit: StallOption = 0.0,
     track: TrackOption = True,
     home: HomeOption = None,
 ) -> None:
@@ -252,7 +300,9 @@ def sweep(
     dataset = dataset or default_dataset(preset)
     declared = load_sweep(name, preset=preset, dataset=dataset, trials=trials)
     allowed = parse_budget(budget, price_per_hour) if budget else None
-    launch = Launch(Home.at(home), resources("ray", 1, concurrent, address), console, track, budget=allowed)
+    launch = Launch(
+        Home.at(home), resources("ray", 1, concurrent, address, stall_limit), console, track, budget=allowed
+    )
     if allowed is not None:
         from flag3d_ray.plan.asked import ask_sweep, smaller_sweeps
 
@@ -267,20 +317,6 @@ def sweep(
         found = search(declared, launch.home, launch.resources, views, deadline=launch.deadline)
     print_found(console, found)
     print_costs(console, found.cells)
-
-
-def _stored(launch: Launch, dataset: str, file: Path, *, make: bool = True) -> str:
-    """Store an exclusion list with its dataset, which is made first where it can be; the list's digest."""
-    from flag3d_ray.data.catalogue import require
-    from flag3d_ray.data.dataset import open_dataset
-    from flag3d_ray.data.exclusions import read_exclusions, store_exclusions
-
-    exclusions, folder = read_exclusions(file), launch.home.dataset(dataset)
-    if make:
-        with interruptible(launch.console):
-            launch.data(dataset)
-    require(dataset, folder)
-    return store_exclusions(folder, exclusions, open_dataset(folder).index["sample_id"].to_pylist())
 
 
 def print_found(console: Console, found) -> None:

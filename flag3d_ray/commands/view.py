@@ -70,7 +70,7 @@ def track(
     if not fill:
         raise RunError(where="flag3d track", rule="nothing was asked for", remedy="type flag3d track --fill")
     console, here = plain_console(), Home.at(home)
-    place = Place(here.mlflow_uri, here.root / "mlruns")
+    place = Place(here.mlflow_uri, here.local / "mlruns")
     left_out = fill_view(here.store, place, RECORDED)
     log_figures(pictures_folder(here), place)
     for line in left_out:

@@ -67,7 +67,8 @@ def hidden_folder(folder: Path, work: str = "") -> Iterator[Path]:
         DataError: another process writes this dataset.
         DiskFull: no space is left.
     """
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock_file = folder.parent / f".{folder.name}.lock"
+    lock = FileLock(lock_file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -91,6 +92,8 @@ def hidden_folder(folder: Path, work: str = "") -> Iterator[Path]:
             raise
         finally:
             shutil.rmtree(_replaced(folder), ignore_errors=True)
+            # While it is locked: whoever opened it before sees that it has no name any more, and does not take it.
+            lock_file.unlink(missing_ok=True)
 
 
 def _replaced(folder: Path) -> Path:

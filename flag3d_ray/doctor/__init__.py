@@ -7,7 +7,7 @@ longer than everything else here together.
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from flag3d_ray.doctor import content, listening, machine, network
+from flag3d_ray.doctor import content, listening, machine, network, remote_home
 from flag3d_ray.doctor.check import Check, State
 from flag3d_ray.home import Home
 
@@ -30,10 +30,10 @@ def checks(home: Home) -> list[Check]:
         ("ray", partial(network.ray_address, network.ray_address_file())),
         ("ray token", network.ray_token),
         ("ports", lambda: network.ports(listening.listeners())),
-        ("home", partial(machine.writable, home.root)),
-        ("disk", partial(machine.disk, home.root)),
+        ("home", partial(remote_home.place, home) if home.is_remote else partial(machine.writable, home.local)),
+        ("disk", partial(machine.disk, home.local)),
         ("tracking", partial(content.tracking, home.mlflow_uri)),
-        ("datasets", partial(content.datasets, home.root / "data")),
+        ("datasets", partial(remote_home.datasets, home) if home.is_remote else partial(content.datasets, home.data)),
     )
     return [check for name, probe in probes for check in _guarded(name, probe)]
 

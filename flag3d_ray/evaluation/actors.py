@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayActorError
 
-from flag3d_ray.evaluation.evaluate import chunks, finish, predict
+from flag3d_ray.evaluation.evaluate import chunks, error_is_the_reason, finish, predict
 from flag3d_ray.home import Home
 from flag3d_ray.run import Resources, Run
 from flag3d_ray.store import RunFolder
@@ -31,10 +31,12 @@ class Evaluator:
         set_threads(threads)
         self._home = home
 
-    def predict(self, item: int, run: Run, folder: RunFolder, rows: range) -> tuple[int, range, pa.Table, float]:
-        """Predictions for a range of the run's test clips, and the seconds that they took."""
-        began = time.perf_counter()
-        return item, rows, predict(run, self._home, folder, rows), time.perf_counter() - began
+    def predict(self, item: int, run: Run, folder: RunFolder, rows: range) -> tuple[int, range, pa.Table | None, float]:
+        """Predictions for a range of the run's test clips, and the seconds that they took; none where the run has failed."""
+        began, table = time.perf_counter(), None
+        with error_is_the_reason(folder):
+            table = predict(run, self._home, folder, rows)
+        return item, rows, table, time.perf_counter() - began
 
 
 def evaluate_with_actors(
@@ -58,10 +60,13 @@ def evaluate_with_actors(
     )
     for index, rows, table, seconds in results:
         spent[index] += seconds
+        if table is None:
+            continue  # its other parts are in vain, and it is never finished
         parts[index].append((rows.start, table))
         if len(parts[index]) == len(pending[index]):
             ordered = [part for _, part in sorted(parts.pop(index), key=lambda pair: pair[0])]
-            finish(items[index][1], pa.concat_tables(ordered))
+            with error_is_the_reason(items[index][1]):
+                finish(items[index][1], pa.concat_tables(ordered))
             on_done(items[index], spent[index])
 
 

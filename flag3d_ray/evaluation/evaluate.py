@@ -1,5 +1,7 @@
 """Predictions of a trained run on its test clips, and metrics of predictions on disk. No Ray here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import cast
 
@@ -9,14 +11,17 @@ import torch
 from torch import nn
 
 from flag3d_ray.data.clips import Clips, ClipSpec, open_clips
+from flag3d_ray.errors import Diverged
 from flag3d_ray.evaluation import predictions
-from flag3d_ray.files import write_json
+from flag3d_ray.files import DiskFull, write_json
 from flag3d_ray.home import Home
 from flag3d_ray.methods.base import Fitted, Trained
 from flag3d_ray.metrics import counting_metrics
 from flag3d_ray.run import Run
+from flag3d_ray.storage import is_trouble
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import EVALUATION_BATCH, clip_spec, load_estimator
+from flag3d_ray.training.trial import failed
 
 CHUNK = 16 * EVALUATION_BATCH  # clips per task: chunks cut at batch borders, so the pool's size changes no batch
 
@@ -50,9 +55,36 @@ def evaluate(run: Run, home: Home, folder: RunFolder) -> dict[str, float]:
 
 
 def finish(folder: RunFolder, table: pa.Table) -> dict[str, float]:
-    """Write the predictions, then the metrics computed from the file: their presence makes a run finished."""
+    """Write the predictions, then the metrics computed from the file: their presence makes a run finished.
+
+    Raises:
+        Diverged: a predicted count is not finite; nothing is written.
+    """
+    wrong_N = ~np.isfinite(table["count"].to_numpy())
+    if wrong_N.any():
+        rule = f"{wrong_N.sum()} of {len(wrong_N)} predicted counts are not finite"
+        first = table["clip_id"][int(wrong_N.argmax())].as_py()
+        raise Diverged(
+            where=f"test clip {first}", rule=rule, remedy="lower the learning rate or check the data for NaN"
+        )
     predictions.write(folder.predictions, table)
     return score(folder)
+
+
+@contextmanager
+def error_is_the_reason(folder: RunFolder) -> Iterator[None]:
+    """An error of the block ends this run with it as its reason, and the evaluation of others goes on.
+
+    A full disk, or a storage that does not answer, is no fault of the run and is raised.
+    """
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as error:
+        if is_trouble(error):
+            raise
+        folder.write_record(**failed(error))
 
 
 def score(folder: RunFolder) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """`predictions.parquet`: what a run claims for each test clip, beside the truth and what it may be grouped by."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +8,9 @@ import pyarrow.parquet as pq
 
 from flag3d_ray.data.clips import Clips
 from flag3d_ray.errors import RunError
-from flag3d_ray.files import atomic_path
+from flag3d_ray.files import atomic_path, local_copy
 from flag3d_ray.sample import Batch, Prediction
+from flag3d_ray.storage import StorePath
 
 SCHEMA = pa.schema(
     [
@@ -47,20 +47,21 @@ def to_table(clips: Clips, rows: np.ndarray, batch: Batch, predictions: Sequence
     return pa.table(columns, schema=SCHEMA)
 
 
-def write(path: Path, table: pa.Table) -> None:
+def write(path: StorePath, table: pa.Table) -> None:
     """Replace the file, atomically."""
     with atomic_path(path) as part:
         pq.write_table(table, part)
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read(path: StorePath, columns: Sequence[str] | None = None) -> pa.Table:
     """The predictions of a run, or some of their columns.
 
     Raises:
         RunError: the file is damaged.
     """
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None)
+        with local_copy(path) as file:
+            return pq.read_table(file, columns=list(columns) if columns else None)
     except (pa.ArrowInvalid, OSError) as error:
         remedy = "delete the file and type the same command again: predictions are made anew from the checkpoint"
         raise RunError(where=str(path), rule=f"not a readable Parquet file ({error})", remedy=remedy) from error

@@ -105,7 +105,7 @@ def drawn_runs(sweep: Sweep, number: int) -> list[Run]:
 
 def _missing(sweep: Sweep, home: Home) -> int:
     """Trials that the study lacks; a home without studies lacks all, and neither Ray nor Optuna is loaded to see that."""
-    if not (home.root / "studies.db").exists():
+    if not (home.local / "studies.db").exists():
         return sweep.trials
     from flag3d_ray.search import completed_trials
 

@@ -72,7 +72,7 @@ def calibrate(
     kinds = {speed_key(run, resources): run for run in runs}
     names = {name: digest("encoder", encoder_digest(name), machine(resources)) for name in encoders}
     overheads = digest("overheads", machine(resources), source_digests((make_synthetic.__module__, ensure.__module__)))
-    file = home.root / "calibration.json"
+    file = home.local / "calibration.json"
     known: dict[str, Any] = read_json(file) if file.exists() else {}
     if missing := {overheads, *kinds, *names.values()} - known.keys():
         with tempfile.TemporaryDirectory(prefix="flag3d-plan-") as scratch:

@@ -124,8 +124,11 @@ class _Journal:
     def model(self) -> Path:
         return self.folder / "model.safetensors"
 
-    def epoch(self, event: dict[str, Any]) -> None:
+    def log(self, event: dict[str, Any]) -> None:
         """Nothing to record."""
+
+    def saved(self, event: dict[str, Any]) -> None:
+        """Nobody to tell."""
 
 
 def _learned(run: Run, module: nn.Module, streams: TimedStreams, start: float) -> Speed:

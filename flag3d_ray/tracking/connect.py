@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # A request whose answer was lost may have made a run: who asks again must look for it first, which MLflow does not do.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
 
 

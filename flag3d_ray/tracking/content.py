@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flag3d_ray import storage
 from flag3d_ray.errors import RunError
 from flag3d_ray.files import read_json, write_json
 from flag3d_ray.lease import leader
 from flag3d_ray.progress import Cell, State
 from flag3d_ray.run import Run, parameters, run_from_json
+from flag3d_ray.storage import StorePath
 from flag3d_ray.store import RunFolder, Store
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -42,7 +44,7 @@ class Group:
     parameters: Mapping[str, str]
     keys: tuple[str, ...] = ()
 
-    def remember(self, root: Path, cells: Sequence[Cell]) -> None:
+    def remember(self, root: StorePath, cells: Sequence[Cell]) -> None:
         """Add the cells' keys to what the store at `root` knows of this group."""
         path = _group_path(root, self)
         old = _read_group(path) if path.exists() else Group(self.name, self.experiment, {})
@@ -55,9 +57,9 @@ class Group:
             )
 
 
-def remembered_groups(root: Path) -> Iterator[Group]:
+def remembered_groups(root: StorePath) -> Iterator[Group]:
     """All groups that a store has seen."""
-    for path in sorted((root / ".groups").glob("*.json")):
+    for path in sorted((root / ".groups").glob("*.json"), key=lambda path: path.name):
         yield _read_group(path)
 
 
@@ -162,16 +164,18 @@ def record_tags(folder: RunFolder) -> dict[str, str]:
     return tags | {"flag3d.folder": str(folder.path)}
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: StorePath) -> str:
     """Changes whenever a file is replaced or grows; empty where there is none."""
     try:
+        if not isinstance(path, Path):
+            return storage.mark(path)
         stat = path.stat()
     except FileNotFoundError:
         return ""
     return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def milliseconds(path: Path) -> int:
+def milliseconds(path: StorePath) -> int:
     """The time of a file."""
     return path.stat().st_mtime_ns // 1_000_000
 
@@ -189,11 +193,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _group_path(root: Path, group: Group) -> Path:
+def _group_path(root: StorePath, group: Group) -> StorePath:
     name = hashlib.sha256(f"{group.experiment}\n{group.name}".encode()).hexdigest()[:16]
     return root / ".groups" / f"{name}.json"
 
 
-def _read_group(path: Path) -> Group:
+def _read_group(path: StorePath) -> Group:
     data = read_json(path)
     return Group(data["name"], data["experiment"], data["parameters"], tuple(data["keys"]))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
+from flag3d_ray.files import local_copy
+from flag3d_ray.storage import StorePath
 from flag3d_ray.tracking.content import Point, Status
 
 if TYPE_CHECKING:
@@ -115,8 +117,12 @@ class RemoteRun:
             log()
             self.set_tags({f"flag3d.logged.{name}": mark})
 
-    def put(self, path: Path, folder: str) -> None:
+    def put(self, path: StorePath, folder: str) -> None:
         """An artifact, as a hard link where the disk allows it: a checkpoint is not stored twice."""
+        if not isinstance(path, Path):
+            with local_copy(path) as copy:
+                self.put(copy, folder)
+            return
         url = urlparse(self.artifacts)
         if url.scheme not in ("", "file"):
             self.client.log_artifact(self.run_id, str(path), folder)

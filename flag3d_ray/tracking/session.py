@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flag3d_ray.files import read_bytes
 from flag3d_ray.lease import leader
 from flag3d_ray.progress import Cell
 from flag3d_ray.run import Run
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ORPHAN = "its driver ended without closing it"
 _DIGEST_LENGTH = 36  # MLflow refuses longer digests of datasets
 _PAGE = 1000
+_PARENT = ""  # has no key
 
 
 class Session:
@@ -42,15 +44,16 @@ class Session:
     def __init__(self, client: "MlflowClient", experiment: str, group: Group) -> None:
         self._client, self._experiment, self._group = client, experiment, group
         self._seen: dict[str, tuple] = {}
-        self._children: dict[str, RemoteRun] = {}
+        self._children: dict[str, RemoteRun] = {}  # and, while they are looked for, their parent
         self._starts: set[Run] = set()
-        parents: list[RemoteRun] = []
-        for run in self._search():
-            key = run.tags.get("flag3d.key")
-            parents += [run] if key is None else []
-            if key is not None:
-                self._children.setdefault(key, run)
-        self._parent = parents[0] if parents else self._create({"flag3d.role": "parent"}, group.name, None)
+        for run in list(self._search()):
+            key = run.tags.get("flag3d.key", _PARENT)
+            if key in self._children:
+                client.delete_run(run.run_id)  # made by a request whose answer was lost, and then once more
+            else:
+                self._children[key] = run
+        parent = self._children.pop(_PARENT, None)
+        self._parent = parent or self._create({"flag3d.role": "parent"}, group.name, None)
 
     @classmethod
     def open(cls, place: Place, group: Group, store: Store, current: Sequence[Cell]) -> "Session":
@@ -83,7 +86,8 @@ class Session:
         run.log_parameters(run_parameters(cell.run))
         state = "finished" if cell.state == "cached" else cell.state
         role = {"flag3d.role": "start" if cell.run in self._starts else "run"}
-        run.set_tags({"flag3d.state": state} | role | record_tags(cell.folder))
+        parent = {"mlflow.parentRunId": self._parent.run_id}
+        run.set_tags({"flag3d.state": state} | role | parent | record_tags(cell.folder))
         self._log_inputs(run, cell)
         run.log_curve(curve(cell.folder.events()))
         if cell.state in ("finished", "cached"):
@@ -143,9 +147,9 @@ class Session:
 
     def _log_results(self, run: RemoteRun, cell: Cell) -> None:
         folder = cell.folder
-        metrics = folder.metrics_path.read_bytes()
+        metrics = read_bytes(folder.metrics_path)
         run.once("metrics", metrics, lambda: run.log_points([final_metrics(folder)]))
-        run.once("record", folder.record_path.read_bytes(), lambda: run.put(folder.record_path, "record"))
+        run.once("record", read_bytes(folder.record_path), lambda: run.put(folder.record_path, "record"))
         if mark := fingerprint(folder.model):
             run.once("checkpoint", mark.encode(), lambda: run.put(folder.model, "checkpoint"))
             run.once("model", b"", lambda: self._log_model(run, cell))

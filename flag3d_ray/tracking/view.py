@@ -70,7 +70,9 @@ class MlflowView:
         if self._thread.is_alive():
             self._given_up = True
             reason = f" ({self._problem})" if self._problem else ""
-            self._say(f"MLflow is not complete{reason}. All results are in the store; fill it in: flag3d track --fill")
+            since = "" if self._away_since is None else f", away since {_clock(self._away_since)}"
+            told = f"MLflow is not complete{since}{reason}"
+            self._say(f"{told}. All results are in the store; fill it in: flag3d track --fill")
 
     def _write(self) -> None:
         session, wait = None, _FIRST_WAIT
@@ -85,6 +87,8 @@ class MlflowView:
             except Exception as error:
                 session, wait = None, self._after_failure(error, cells, wait)
             else:
+                if self._away_since is not None:
+                    self._say("MLflow answers again; what it missed is written")
                 self._away_since, self._problem, wait = None, "", _FIRST_WAIT
             if self._given_up or (closing and not self._problem):
                 return
@@ -98,7 +102,10 @@ class MlflowView:
 
     def _after_failure(self, error: Exception, cells: tuple[Cell, ...], wait: float) -> float:
         self._problem = without_password(" ".join(str(error).split()))[:200]
-        self._away_since = self._away_since or time.time()
+        if self._away_since is None:
+            self._away_since = time.time()
+            later = "The runs go on, and are written when it answers again, or by: flag3d track --fill"
+            self._say(f"MLflow is away since {_clock(self._away_since)} ({self._problem}). {later}")
         with self._changed:
             self._newest = self._newest or cells
         time.sleep(_CLOSING_WAIT) if self._closing else self._pause(wait)
@@ -140,6 +147,10 @@ def _stored_cells(group: Group, store: Store, methods: Sequence[type], left_out:
         except RunError as error:
             left_out.append(f"{key}: {error}")
     return cells
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _check_name(group: str) -> None:

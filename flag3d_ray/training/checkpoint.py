@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flag3d_ray.errors import RunError
-from flag3d_ray.files import write_bytes
+from flag3d_ray.files import local_copy, write_bytes
+from flag3d_ray.storage import StorePath
 
 _MODEL, _OPTIMISER = "model.", "optimiser."
 
@@ -27,7 +27,7 @@ class Position:
     best_epoch: int = -1
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> None:
+def save_tensors(path: StorePath, tensors: Mapping[str, Tensor], **facts: Any) -> None:
     """Write tensors with facts (JSON) in the header, atomically.
 
     Raises:
@@ -37,22 +37,23 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], **facts: Any) -> Non
     write_bytes(path, save(plain, metadata={"facts": json.dumps(facts)}))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: StorePath) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file.
 
     Raises:
         RunError: the file is damaged or is not safetensors.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with local_copy(path) as here, safe_open(here, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         rule = f"not a readable safetensors file ({error})"
-        raise RunError(where=str(path), rule=rule, remedy="delete it; the run starts from its beginning") from error
+        remedy = "delete the run's folder, which is then computed anew; get a file of your own again"
+        raise RunError(where=str(path), rule=rule, remedy=remedy) from error
 
 
-def save_training(path: Path, module: nn.Module, optimiser: Optimizer, position: Position) -> None:
+def save_training(path: StorePath, module: nn.Module, optimiser: Optimizer, position: Position) -> None:
     """Everything a killed run needs to go on exactly."""
     tensors = {_MODEL + name: tensor for name, tensor in module.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -60,7 +61,7 @@ def save_training(path: Path, module: nn.Module, optimiser: Optimizer, position:
     save_tensors(path, tensors, **asdict(position))
 
 
-def load_training(path: Path, module: nn.Module, optimiser: Optimizer) -> Position:
+def load_training(path: StorePath, module: nn.Module, optimiser: Optimizer) -> Position:
     """Restore what `save_training` wrote; learning rates come from the schedule, not from the file."""
     tensors, facts = load_tensors(path)
     weights = {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}

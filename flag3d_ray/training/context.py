@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
 
 from flag3d_ray.sample import Batch
+from flag3d_ray.storage import StorePath
 
 
 @runtime_checkable
@@ -34,13 +34,20 @@ class Journal(Protocol):
     """Where a run's events and checkpoints go."""
 
     @property
-    def last(self) -> Path: ...
+    def last(self) -> StorePath: ...
 
     @property
-    def model(self) -> Path: ...
+    def model(self) -> StorePath: ...
 
-    def epoch(self, event: dict[str, Any]) -> None:
-        """Record one epoch. May raise to end the run (the lease is lost, the search stops it)."""
+    def log(self, event: dict[str, Any]) -> None:
+        """Record one epoch, before its checkpoint: a run killed in between repeats the epoch, and the log has no hole.
+
+        Raises where another driver leads the run, so that nothing of it is overwritten.
+        """
+        ...
+
+    def saved(self, event: dict[str, Any]) -> None:
+        """The epoch's checkpoint is there. May raise to end the run (the budget is used up, the search stops it)."""
         ...
 
 

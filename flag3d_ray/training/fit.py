@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from flag3d_ray.home import Home
 from flag3d_ray.methods.base import Fitted, LanguageGuided, Shapes
 from flag3d_ray.run import Run
 from flag3d_ray.sample import Batch
+from flag3d_ray.storage import StorePath
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.checkpoint import load_tensors, save_tensors
 from flag3d_ray.training.context import Context, Streams
@@ -27,10 +27,14 @@ OnEpoch = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class FolderJournal:
-    """Events and checkpoints of a run in its folder; `on_epoch` hears each epoch and may raise to end the run."""
+    """Events and checkpoints of a run in its folder.
+
+    `require_lead` raises where another driver leads the run. `on_epoch` hears each epoch and may raise to end the run.
+    """
 
     folder: RunFolder
     on_epoch: OnEpoch
+    require_lead: Callable[[], None]
 
     @property
     def last(self):
@@ -40,9 +44,12 @@ class FolderJournal:
     def model(self):
         return self.folder.model
 
-    def epoch(self, event: dict[str, Any]) -> None:
+    def log(self, event: dict[str, Any]) -> None:
+        self.require_lead()
         self.folder.forget_events_from(event["epoch"])
         self.folder.append_event(event)
+
+    def saved(self, event: dict[str, Any]) -> None:
         self.on_epoch(event)
 
 
@@ -92,10 +99,23 @@ def clip_spec(run: Run, home: Home, part: Part) -> ClipSpec:
     return ClipSpec(folder=home.dataset(run.data.dataset), text_cache=home.text, part=part, data=run.data)
 
 
-def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: bool = False) -> None:
+def _nobody_else() -> None:
+    """Outside a launch no other driver can take the run over."""
+
+
+def fit(
+    run: Run,
+    home: Home,
+    folder: RunFolder,
+    on_epoch: OnEpoch,
+    *,
+    compile: bool = False,
+    require_lead: Callable[[], None] = _nobody_else,
+) -> None:
     """Train or fit on one device without Ray; continues from the folder's last checkpoint.
 
     A run of no epochs leaves the weights that it was built with; a fitted method that starts from a run is not fitted again.
+    `require_lead` is asked before anything of an epoch is written, and raises where another driver leads the run.
     """
     training = open_clips(clip_spec(run, home, "train"))
     estimator = build(run, home, folder, training.shapes)
@@ -104,8 +124,9 @@ def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: 
         return
     if isinstance(estimator, nn.Module):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        place = Place(device=device, compile=compile, require_lead=require_lead)
         streams = LocalStreams(run, training, open_clips(clip_spec(run, home, "valid")))
-        fit_module(run, estimator, folder, streams, on_epoch, Place(device=device, compile=compile))
+        fit_module(run, estimator, folder, streams, on_epoch, place)
         return
     if run.init_from is None:
         estimator.fit(batches_of(training, np.arange(len(training))))
@@ -115,19 +136,20 @@ def fit(run: Run, home: Home, folder: RunFolder, on_epoch: OnEpoch, *, compile: 
 
 @dataclass(frozen=True)
 class Place:
-    """Which worker this is, and on what it computes."""
+    """Which worker this is, on what it computes, and what it asks before it writes."""
 
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     compile: bool = False
+    require_lead: Callable[[], None] = _nobody_else
 
 
 def fit_module(
     run: Run, module: nn.Module, folder: RunFolder, streams: Streams, on_epoch: OnEpoch, place: Place
 ) -> None:
     """Train one worker's copy of the network; the optimiser's state is deleted when the last epoch is done."""
-    journal = FolderJournal(folder, on_epoch)
+    journal = FolderJournal(folder, on_epoch, place.require_lead)
     train(run, module, Context(streams, journal, place.rank, place.world, place.device, place.compile))
     if place.rank == 0:
         folder.last_checkpoint.unlink(missing_ok=True)
@@ -150,7 +172,7 @@ def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module 
     return estimator
 
 
-def load_into(module: nn.Module, model: Path, parts: Sequence[str] = (), *, where: str = "init_from") -> None:
+def load_into(module: nn.Module, model: StorePath, parts: Sequence[str] = (), *, where: str = "init_from") -> None:
     """Copy the weights of a file, all or those of its top-level modules `parts`.
 
     Each of the copied tensors must have its place, and each part must hold one. What the file lacks stays as drawn; a
@@ -177,7 +199,7 @@ def load_into(module: nn.Module, model: Path, parts: Sequence[str] = (), *, wher
         module.start_without_text()
 
 
-def _take_over(estimator: Fitted, model: Path) -> None:
+def _take_over(estimator: Fitted, model: StorePath) -> None:
     """Give a fitted method the state that a run left."""
     tensors, _ = load_tensors(model)
     estimator.load({name: tensor.numpy() for name, tensor in tensors.items()})

@@ -47,19 +47,20 @@ def train(run: Run, module: nn.Module, context: Context) -> Position:
         error = validate(module, context, spec)
         position = _advance(position, epoch, error)
         if context.rank == 0:
+            seconds = time.perf_counter() - began
+            event = {
+                "epoch": epoch,
+                "loss": loss,
+                "val_mae": error,
+                "learning_rate": learning_rate(spec, (epoch + 1) * steps, steps),
+                "seconds": seconds,
+                "clips_per_second": clips / seconds,
+            }
+            context.journal.log(event)
             if spec.keep == "last" or position.best_epoch == epoch:
                 save_tensors(context.journal.model, module.state_dict(), epoch=epoch)
             save_training(context.journal.last, module, optimiser, position)
-            seconds = time.perf_counter() - began
-            context.journal.epoch(
-                {
-                    "epoch": epoch,
-                    "loss": loss,
-                    "val_mae": error,
-                    "learning_rate": learning_rate(spec, (epoch + 1) * steps, steps),
-                }
-                | {"seconds": seconds, "clips_per_second": clips / seconds}
-            )
+            context.journal.saved(event)
         context.barrier()
     return position
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from flag3d_ray.data.manifest import file_sha256, load_manifest
 from flag3d_ray.errors import RunError
+from flag3d_ray.files import local_copy
 from flag3d_ray.home import Home
 from flag3d_ray.methods.catalogue import RECORDED
 from flag3d_ray.run import Run, run_from_json
@@ -48,7 +49,7 @@ def _facts(run: Run, record: Mapping, folder: RunFolder, licence: str) -> Iterat
     numbers = sum(tensor.numel() for tensor in tensors.values())
     commit = str(record.get("provenance", {}).get("commit", "")) or "unknown"
     yield f"* Paper of the method: {run.method.paper}"
-    yield f"* {numbers:,} numbers in {len(tensors)} tensors, SHA-256 {file_sha256(folder.model)}"
+    yield f"* {numbers:,} numbers in {len(tensors)} tensors, SHA-256 {_sha256(folder)}"
     if run.train.epochs:
         spec, kept = run.train, facts.get("epoch")
         clips = f"at most {spec.max_clips_per_epoch} clips each" if spec.max_clips_per_epoch else "all clips each"
@@ -90,7 +91,12 @@ def _measured(run: Run, folder: RunFolder, home: Home) -> Iterator[str]:
 
 
 def _starts_from(record: Mapping, folder: RunFolder) -> bool:
-    return record.get("digests", {}).get("init_from") in (folder.key, file_sha256(folder.model))
+    return record.get("digests", {}).get("init_from") in (folder.key, _sha256(folder))
+
+
+def _sha256(folder: RunFolder) -> str:
+    with local_copy(folder.model) as file:
+        return file_sha256(file)
 
 
 def _row(run: Run, folder: RunFolder) -> str:

@@ -20,11 +20,12 @@ from flag3d_ray.checkpoints import MANIFEST, MODEL
 from flag3d_ray.data.manifest import file_sha256, load_manifest
 from flag3d_ray.data.text_encoders import encoder
 from flag3d_ray.errors import RunError
-from flag3d_ray.files import read_json, write_bytes, write_json
+from flag3d_ray.files import read_bytes, read_json, write_bytes, write_json
 from flag3d_ray.home import Home
 from flag3d_ray.methods.base import Fitted, Shapes
 from flag3d_ray.methods.catalogue import RECORDED
 from flag3d_ray.run import Run, run_from_json, to_json
+from flag3d_ray.storage import StorePath
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import load_estimator
 
@@ -52,7 +53,7 @@ class _Folder(RunFolder):
     """A packaged folder, for `load_estimator`: its model lies at the top."""
 
     @property
-    def model(self) -> Path:
+    def model(self) -> StorePath:
         return self.path / MODEL
 
 
@@ -75,7 +76,7 @@ def export_checkpoint(run_folder: RunFolder, destination: Path, card: str) -> Pa
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.") as beside:
         hidden = Path(beside) / destination.name
-        write_bytes(hidden / MODEL, run_folder.model.read_bytes())
+        write_bytes(hidden / MODEL, read_bytes(run_folder.model))
         write_json(hidden / RUN, to_json(found.run))
         write_bytes(hidden / CARD, card.encode())
         manifest = {
@@ -90,7 +91,7 @@ def export_checkpoint(run_folder: RunFolder, destination: Path, card: str) -> Pa
     return destination
 
 
-def find_checkpoint(word: str, home: Home) -> Path:
+def find_checkpoint(word: str, home: Home) -> StorePath:
     """The folder that `--checkpoint` names: a path, or the key of a run in the home's store or its first digits.
 
     Raises:
@@ -105,7 +106,7 @@ def find_checkpoint(word: str, home: Home) -> Path:
     raise RunError(where=f"checkpoint {word!r}", rule=rule, remedy=what_to_name(home))
 
 
-def find_model(word: str, home: Home) -> Path:
+def find_model(word: str, home: Home) -> StorePath:
     """The file of weights that `--init-from` names: itself, or that of the folder or run that `find_checkpoint` finds.
 
     Raises:
@@ -137,7 +138,7 @@ def _trained(home: Home) -> Iterator[RunFolder]:
             yield folder
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
+def load_checkpoint(folder: StorePath) -> Checkpoint:
     """A packaged folder, or the folder of a run in a store.
 
     Raises:
@@ -145,7 +146,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             another version of this package, or the weights do not fit the method.
         DataError: a run of a store whose dataset is not there.
     """
-    if (folder / MANIFEST).is_file():
+    if isinstance(folder, Path) and (folder / MANIFEST).is_file():
         return _packaged(folder)
     run_folder = RunFolder(folder.absolute())
     if run_folder.record_path.is_file():

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray.train
@@ -15,16 +16,17 @@ from flag3d_ray.data.clips import ClipSpec, open_clips
 from flag3d_ray.data.order import epoch_order, global_batches
 from flag3d_ray.data.stream import decode, in_order, training_stream
 from flag3d_ray.errors import Flag3dError, RunError
+from flag3d_ray.interruption import own_signals
 from flag3d_ray.run import Run
 from flag3d_ray.sample import Batch
 from flag3d_ray.training.checkpoint import load_tensors
 from flag3d_ray.training.context import Streams
 from flag3d_ray.training.fit import LocalStreams, OnEpoch, Place, build, clip_spec, fit, fit_module
 from flag3d_ray.training.threads import set_threads
-from flag3d_ray.training.trial import Trial
+from flag3d_ray.training.trial import Trial, places_with, require_lead
 
 DATA_CPUS = 0.5  # of one core, for the tasks that read and crop: without a share left for them a stream waits for ever
-ATTEMPTS = 4  # a lost worker costs one
+ATTEMPTS = 4  # a lost worker costs one; what chaos takes on purpose comes on top
 
 
 def fit_with_workers(trial: Trial, on_epoch: OnEpoch) -> None:
@@ -40,16 +42,22 @@ def fit_with_workers(trial: Trial, on_epoch: OnEpoch) -> None:
         fit(run, trial.home, trial.folder, on_epoch)
         return
     _check_batches(run, source, trial.resources.workers)
-    for _ in range(ATTEMPTS):
+    attempts = ATTEMPTS + trial.chaos_losses
+    for attempt in range(attempts):
+        if attempt:
+            trial.folder.write_record(places=places_with(trial.folder))
         try:
-            _train(trial, source, on_epoch)
+            with own_signals():
+                _train(trial, source, on_epoch)
+        except SystemExit as end:  # how Ray Train's handler of Ctrl-C ends the driver, once it has ended the workers
+            raise KeyboardInterrupt from end
         except TrainingFailedError as error:
             failure: Exception = error
             _raise_ours(error)
         else:
             return
     remedy = "see the reason, then type the same command with --retry-failed"
-    raise RunError(where="Ray Train", rule=f"{ATTEMPTS} attempts failed, the last: {failure}", remedy=remedy)
+    raise RunError(where="Ray Train", rule=f"{attempts} attempts failed, the last: {failure}", remedy=remedy)
 
 
 def _check_batches(run: Run, source: ClipSpec, workers: int) -> None:
@@ -111,7 +119,7 @@ def _work(config: dict[str, Any]) -> None:
     module = build(run, trial.home, trial.folder, training.shapes)
     assert isinstance(module, nn.Module)
     device = get_device() if trial.resources.gpus else torch.device("cpu")
-    place = Place(rank, world, device, trial.resources.compile)
+    place = Place(rank, world, device, trial.resources.compile, partial(require_lead, trial))
     fit_module(run, module, trial.folder, streams, config["on_epoch"], place)
     ray.train.report({"done": 1})
 

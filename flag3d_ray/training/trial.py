@@ -4,19 +4,26 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from flag3d_ray.budget import BudgetSpent, is_spent
+from flag3d_ray.chaos import Chaos
 from flag3d_ray.errors import Flag3dError, RunError
 from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
+from flag3d_ray.interruption import reason_of
 from flag3d_ray.lease import Holder, read_holder
 from flag3d_ray.run import Resources, Run
+from flag3d_ray.storage import StorageLost, is_trouble
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import OnEpoch, fit
 from flag3d_ray.training.threads import set_threads
+from flag3d_ray.training.watchdog import ended_when_stalled
 
 WAIT_SECONDS = 0.2
 BUDGET = "budget"
@@ -32,6 +39,7 @@ class Trial:
     """Everything a worker needs to do one run. Picklable. `waits_for` is the folder of the run that it starts from.
 
     After `deadline` (seconds since the epoch) it does not start, and stops at the end of its epoch where it has started.
+    With `chaos` its process is killed now and then.
     """
 
     run: Run
@@ -41,6 +49,12 @@ class Trial:
     resources: Resources
     waits_for: RunFolder | None = None
     deadline: float | None = None
+    chaos: Chaos | None = None
+
+    @property
+    def chaos_losses(self) -> int:
+        """How many processes it may lose to chaos, beside those that it loses to the machines."""
+        return 0 if self.chaos is None else self.chaos.losses(self.folder.key, self.run.train.epochs)
 
 
 FitRun = Callable[[Trial, OnEpoch], None]
@@ -58,19 +72,25 @@ def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun | None = None, *,
     if folder.status in ("finished", "fitted") or not _source_is_there(trial) or is_spent(trial.deadline):
         return folder.status
     set_threads(trial.resources.threads)
-    began, spent = time.time(), folder.record().get("seconds", 0.0)
+    began, spent = time.perf_counter(), folder.record().get("seconds", 0.0)
 
-    places = [*folder.record().get("places", []), {"machine": platform.node(), "node": node}]
-    folder.write_record(status="started", running=True, reason="", places=places)
+    folder.write_record(status="started", running=True, reason="", places=places_with(folder, node))
     try:
-        outcome = _outcome(trial, partial(_while_ours, trial, on_epoch), fit_run or _fit_here)
+        with ended_when_stalled(folder, trial.resources.stall_limit):
+            outcome = _outcome(trial, partial(_while_ours, trial, on_epoch), fit_run or _fit_here)
     except LeaseLost:
         return folder.status
-    except BaseException:
-        folder.write_record(running=False, seconds=spent + time.time() - began)
+    except BaseException as end:
+        with suppress(DiskFull, StorageLost):  # the error that ends it is to be told, not that of the record
+            folder.write_record(running=False, reason=reason_of(end), seconds=spent + time.perf_counter() - began)
         raise
-    folder.write_record(**outcome, running=False, seconds=spent + time.time() - began)
+    folder.write_record(**outcome, running=False, seconds=spent + time.perf_counter() - began)
     return folder.status
+
+
+def places_with(folder: RunFolder, node: str = "") -> list[dict[str, str]]:
+    """Where the run's attempts were made, the one that begins here included."""
+    return [*folder.record().get("places", []), {"machine": platform.node(), "node": node}]
 
 
 def _source_is_there(trial: Trial) -> bool:
@@ -88,10 +108,19 @@ def _source_is_there(trial: Trial) -> bool:
     return True
 
 
-def _while_ours(trial: Trial, on_epoch: OnEpoch, event: dict[str, Any]) -> None:
+def require_lead(trial: Trial) -> None:
+    """Raise where another driver leads the run now: this worker must not write any more.
+
+    Raises:
+        LeaseLost: the lease names another holder.
+    """
     if read_holder(trial.folder.lease) != trial.holder:
         rule = "another driver took this run over"
         raise LeaseLost(where=trial.folder.key, rule=rule, remedy="nothing: it goes on there")
+
+
+def _while_ours(trial: Trial, on_epoch: OnEpoch, event: dict[str, Any]) -> None:
+    require_lead(trial)
     on_epoch(event)
     if is_spent(trial.deadline) and event["epoch"] + 1 < trial.run.train.epochs:
         rule = "the budget is used up"
@@ -105,16 +134,24 @@ def _outcome(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun) -> dict[str, str]
         raise
     except BudgetSpent:
         return {"status": "started", "reason": BUDGET}
-    except Flag3dError as error:
-        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    except MemoryError:
-        return {"status": "failed", "reason": "out of memory"}
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
-        return {"status": "failed", "reason": f"{type(error).__name__}: {error} ({place})"}
+        if is_trouble(error):  # says nothing of the run, which goes on when its storage is back
+            raise
+        return failed(error)
     return {"status": "fitted"}
 
 
+def failed(error: Exception) -> dict[str, str]:
+    """What the record says of a run that an error ended: the user's own errors as they are, others with their place."""
+    if isinstance(error, Flag3dError):
+        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return {"status": "failed", "reason": "out of memory"}  # torch raises a RuntimeError without a GPU
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
+    return {"status": "failed", "reason": f"{type(error).__name__}: {error} ({place})"}
+
+
 def _fit_here(trial: Trial, on_epoch: OnEpoch) -> None:
-    fit(trial.run, trial.home, trial.folder, on_epoch, compile=trial.resources.compile)
+    lead = partial(require_lead, trial)
+    fit(trial.run, trial.home, trial.folder, on_epoch, compile=trial.resources.compile, require_lead=lead)

@@ -9,18 +9,20 @@ from jaxtyping import Float32
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flag3d_ray.files import atomic_path
+from flag3d_ray.files import atomic_path, local_copy
+from flag3d_ray.storage import StorePath
 
 _COLUMNS = ["clip_id", "action_id", "truth", "count", "density", "truth_density"]
 
 
-def write_density_plot(predictions: Path, target: Path, clips: int = 4) -> bool:
+def write_density_plot(predictions: StorePath, target: Path, clips: int = 4) -> bool:
     """Draw `clips` clips of a `predictions.parquet` into the PNG file `target`.
 
     The clips stand at equal distances in the ranking by absolute count error, from the best to the worst.
     Returns False, and writes nothing, where the method predicts no density.
     """
-    table = pq.read_table(predictions, columns=_COLUMNS)
+    with local_copy(predictions) as file:
+        table = pq.read_table(file, columns=_COLUMNS)
     shown = _spread_by_error(table.filter(table["density"].is_valid()), clips)
     if not shown:
         return False

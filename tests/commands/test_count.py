@@ -194,7 +194,7 @@ def test_what_cannot_be_counted_ends_with_2_a_remedy_and_nothing_written(
     texts: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flag3d_ray.checkpoints.counter", lambda: None)
+    monkeypatch.setattr("flag3d_ray.checkpoints.packaged", lambda: None)
     gap = person()
     gap[5, 0, 1] = np.nan
     np.savez("nan.npz", joints=gap, fps=FPS)

@@ -114,3 +114,13 @@ def test_every_reader_is_listed(flag3d: Flag3d) -> None:
     assert said.code == 0
     first = [line.split()[0] for line in said.out.splitlines() if line and not line.startswith(" ")]
     assert {*catalogue.READERS, *catalogue.OF_FOLDER} <= set(first)
+
+
+def test_readers_are_not_cut_in_a_pipe(flag3d: Flag3d, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = flag3d("data", "readers").out.splitlines()
+    assert len(lines) == 1 + len(catalogue.READERS) + len(catalogue.OF_FOLDER)
+    for name, known in catalogue.READERS.items():
+        (line,) = (line for line in lines if line.split()[0] == name)
+        assert known.card.licence in line
+        assert known.card.description in line

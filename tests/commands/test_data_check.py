@@ -213,7 +213,7 @@ def test_a_card_that_cannot_be_read_is_a_finding_in_every_form_beside_what_nobod
 def test_a_wrong_word_is_answered_with_the_right_ones(
     flag3d: Flag3d, home: Home, words: tuple[str, ...], remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(home.root)
+    monkeypatch.chdir(home.local)
     said = flag3d("data", "check", *words, "--home", home.root)
     assert said.code == 2
     assert remedy in said.err

@@ -47,20 +47,30 @@ def has_both_colours(path: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_from_two_runs_of_table_3_and_shown_in_its_report(flag3d: Flag3d, home: Home) -> None:
+def test_figures_are_drawn_from_two_runs_of_table_3_and_shown_in_its_report(
+    flag3d: Flag3d, home: Home, tmp_path: Path
+) -> None:
     assert flag3d("figure", 8, *WORDS, "--home", home.root).code == 0
     keys = [folder.key for folder in home.store]
     assert len(keys) == 2
     said = flag3d("figure", 9, *WORDS, "--graph", "data", "--home", home.root)
     assert said.code == 0
     assert [folder.key for folder in home.store] == keys, "the same two runs"
-    features, weights = pictures(home.root / "figures")
+    features, weights = pictures(home.local / "figures")
     for picture in (features, weights):
         assert set(picture.runs) == set(keys)
         assert has_both_colours(picture.path)
         assert "synthetic - not comparable" in picture.caption
     assert str(weights.path) in said.out
     assert weights.path.name.endswith("_data_source.png")
+
+    listed = tmp_path / "list.csv"
+    listed.write_text("sample_id\nA001-S01\n")
+    fewer = flag3d("figure", 8, *WORDS, "--exclude", listed, "--home", home.root)
+    assert fewer.code == 0
+    assert len(list(home.store)) == 4, "other runs"
+    (other,) = (picture for picture in pictures(home.local / "figures") if not set(picture.runs) & set(keys))
+    assert other.path.stem.split("_without-")[1] in other.caption
 
     table = ("table", 3, "--preset", "demo", "--no-run", "--home", home.root)
     assert flag3d(*table, "--seeds", 0, "--text-encoder", "lexical").code == 0
@@ -100,6 +110,7 @@ def test_track_gives_a_new_mlflow_the_figures_too(
         ((8, "--fusion", "film"), "use one of addition, cross_attention, multiplication"),
         ((9, "--graph", "half"), "use whole or data"),
         ((9, "--end", "middle"), "use source or target"),
+        ((8, "--budget", "soon"), "90s"),
         ((8, "--preset", "huge"), "choose one of demo, tiny, counter, paper"),
         ((8, "--text-encoder", "elmo"), "choose one of: bert, clip, minilm, lexical"),
         ((7,), "No such command '7'"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flag3d_ray.commands.launch import Launch, interruptible, resources, summary
+from flag3d_ray.commands.launch import Launch, interruptible, resources, summary, writing
 from flag3d_ray.errors import DataError, RunError
 from flag3d_ray.home import Home
 from flag3d_ray.methods.counting.fourier import Fourier
@@ -76,6 +76,12 @@ def test_damaged_data_stops_a_launch_before_anything_is_recorded(launch: Launch,
     with pytest.raises(DataError, match=r"shard-00000\.parquet is missing"):
         launch.ensure([tiny_run(Fourier())], "title", "group")
     assert not launch.home.store.root.exists()
+
+
+def test_a_path_with_brackets_stands_in_the_progress_as_it_is(console: Console) -> None:
+    with writing("reading takes[red]/[/x]", Resources(executor="local"), console) as options:
+        options["progress"](1, 2)
+    assert "reading takes[red]/[/x]" in _printed(console)
 
 
 def test_an_interruption_ends_with_130_and_says_how_to_go_on(console: Console) -> None:

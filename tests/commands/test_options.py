@@ -1,7 +1,12 @@
 """Options that several verbs share."""
 
+import re
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from experiments import protocol
 from flag3d_ray.commands.options import parse_seeds
 from flag3d_ray.errors import RunError
 
@@ -33,3 +38,10 @@ def test_what_is_no_list_of_seeds_is_refused_with_an_example(text: str) -> None:
 def test_repeated_or_no_seeds_are_refused(text: str) -> None:
     with pytest.raises(RunError, match="empty or repeated"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize("verb", ["table", "train", "sweep"])
+def test_the_help_of_dataset_lists_those_that_have_a_protocol(flag3d: Callable[..., Any], verb: str) -> None:
+    words = set(flag3d(verb, "--help").out.replace(",", " ").replace(".", " ").split())
+    shown = {re.sub("procedural-no-.+", "procedural-no-GROUP", name) for name in protocol.DATASETS}
+    assert shown <= words

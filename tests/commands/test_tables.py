@@ -1,5 +1,6 @@
 """`flag3d train` and `flag3d table` on a tiny dataset that stands in for the demo's."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,26 @@ def test_a_trained_method_prints_its_metrics_and_is_cached_after_that(flag3d: Fl
         assert f"{name:18} {value:.4f}" in first.out
     written = folder.metrics_path.stat().st_mtime_ns
     second = flag3d("train", "fourier", *QUICK, "--home", home.root)
-    assert second.out.splitlines()[-len(folder.metrics()) :] == first.out.splitlines()[-len(folder.metrics()) :]
+    said = first.out.splitlines()[-len(folder.metrics()) - 4 :]
+    assert second.out.splitlines()[-len(said) :] == said
     assert folder.metrics_path.stat().st_mtime_ns == written
+
+
+def test_a_trained_method_says_where_it_lies_and_how_to_go_on(
+    flag3d: Flag3d, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLAG3D_HOME", raising=False)
+    words = ("train", "fourier", *QUICK)
+    run, model, count, export = flag3d(*words, "--home", home.root).out.splitlines()[-4:]
+    (folder,) = home.store
+    assert run.split() == ["run", folder.key]
+    assert model.split(maxsplit=1) == ["model", str(folder.model)]
+    assert count.endswith(f"flag3d count RECORDING --checkpoint {folder.key[:8]} --home {home.root}")
+    typed = shlex.split(export.partition("flag3d ")[2].replace("FOLDER", str(tmp_path / "given")))
+    assert flag3d(*typed).code == 0
+    assert (tmp_path / "given" / "card.md").exists()
+    monkeypatch.setenv("FLAG3D_HOME", str(home.root))
+    assert flag3d(*words).out.endswith('--licence "LICENCE"\n')
 
 
 def test_a_method_that_does_not_exist_is_answered_with_those_that_do(flag3d: Flag3d, home: Home) -> None:
@@ -107,11 +126,12 @@ def test_a_table_is_shown_under_its_number_or_name(flag3d: Flag3d, home: Home, n
     assert len(list(home.tables.iterdir())) == 4
 
 
-def test_the_help_of_table_lists_what_exists(flag3d: Flag3d) -> None:
+@pytest.mark.parametrize(("verb", "untrained"), [(("table",), set()), (("plan", "table"), {"2"})])
+def test_the_help_of_table_lists_what_exists(flag3d: Flag3d, verb: tuple[str, ...], untrained: set[str]) -> None:
     from flag3d_ray.tables import declared_tables
 
-    words = set(flag3d("table", "--help").out.replace(",", " ").replace(".", " ").replace(";", " ").split())
-    assert declared_tables().keys() <= words
+    words = set(flag3d(*verb, "--help").out.replace(",", " ").replace(".", " ").replace(";", " ").split())
+    assert declared_tables().keys() - untrained <= words
 
 
 def test_table_7_without_repcount_a_shows_the_printed_rows_and_says_how_to_get_it(flag3d: Flag3d, home: Home) -> None:
@@ -166,6 +186,17 @@ def test_the_transfer_table_asks_for_the_rows_whose_data_are_here(
     assert "flag3d data ingest cmu_exercise PATH-TO-YOUR-COPY" in text
 
 
+@pytest.mark.parametrize("name", ["transfer", "variation"])
+def test_no_synthetic_data_are_made_for_real_data_that_are_not_here(
+    flag3d: Flag3d, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any], name: str
+) -> None:
+    monkeypatch.setattr("flag3d_ray.commands.launch.make_dataset", lambda name, *_: pytest.fail(f"{name} was made"))
+    said = flag3d("table", name, *QUICK, "--seeds", 0, "--home", tmp_path / "home")
+    assert said.code == 0
+    assert asked == []
+    assert "flag3d data ingest ui_prmd PATH-TO-YOUR-COPY" in " ".join(said.out.split())
+
+
 def test_the_preset_chooses_the_size_of_the_data() -> None:
     assert default_dataset("demo") == "synthetic-demo"
     assert {default_dataset(preset) for preset in ("tiny", "paper")} == {"synthetic"}
@@ -182,6 +213,21 @@ def test_table_2_describes_the_datasets_at_hand_beside_the_printed_ones(flag3d, 
     assert ["tiny", "12"] in [start[:2] for start in starts]
     assert (home / "tables" / "table02_tiny.png").exists()
     assert len((home / "tables" / "table02.csv").read_text().splitlines()) == 6
+
+
+def test_table_2_shows_the_other_datasets_where_some_are_damaged_and_names_these(flag3d, tmp_path, write_tiny):
+    home = Home(tmp_path / "home")
+    for name in ("broken", "tiny", "torn"):
+        write_tiny(home.dataset(name))
+    (home.dataset("broken") / "shard-00000.parquet").write_bytes(b"no shard")
+    (home.dataset("torn") / "manifest.json").write_text("{")
+    said = flag3d("table", 2, "--home", home.root)
+    assert said.code == 2
+    assert ["tiny", "12"] in [line.split()[:2] for line in said.out.splitlines()]
+    assert (home.tables / "table02_tiny.png").exists()
+    assert "table 2 is without broken, torn" in said.err
+    assert "flag3d data make broken --force" in said.err
+    assert "flag3d data make torn --force" in said.err
 
 
 def test_table_2_without_datasets_says_how_to_get_one(flag3d, tmp_path):

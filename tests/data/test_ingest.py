@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from flag3d_ray.data import ingest
 from flag3d_ray.data.dataset import open_dataset
@@ -208,6 +208,26 @@ def test_a_range_of_many_bytes_becomes_several_shards_with_the_rows_in_order(tmp
 def test_two_processes_do_not_write_the_same_dataset(tmp_path):
     with FileLock(tmp_path / ".data.lock"), pytest.raises(DataError, match="another process"):
         _write(tmp_path / "data")
+
+
+def test_no_lock_stays_behind_a_dataset_or_a_failure(tmp_path):
+    with pytest.raises(DataError, match="1 samples for 2 indices"):
+        write_dataset(tmp_path / "data", lambda indices: [procedural_sample(0, 0)], 2, card=CARD)
+    assert list(tmp_path.iterdir()) == []
+    _write(tmp_path / "data")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_lock_whose_file_its_holder_removed_is_not_taken(tmp_path):
+    file = tmp_path / ".data.lock"
+    opened = file.open("w")  # as somebody who opened it before the holder was done
+    with FileLock(file):
+        file.unlink()
+    with opened, FileLock(file, timeout=0) as taken:
+        assert file.exists()
+        assert taken.is_locked
+        with pytest.raises(Timeout):
+            FileLock(file, timeout=0).acquire()
 
 
 def test_two_samples_with_one_id_are_refused(tmp_path):

@@ -321,7 +321,7 @@ def test_a_checkpoint_is_not_stored_twice(place: Place, store: Store) -> None:
     cell = finished(store, 0)
     show(place, [cell])
     (linked,) = place.artifacts.rglob("model.safetensors")
-    assert linked.samefile(cell.folder.model)
+    assert linked.samefile(str(cell.folder.model))
 
 
 def test_importing_the_package_does_not_import_mlflow() -> None:

@@ -84,8 +84,10 @@ class Memory:
         yield batch_of([3, 4])
         yield batch_of([8])
 
-    def epoch(self, event: dict) -> None:
+    def log(self, event: dict) -> None:
         self.events.append(event)
+
+    def saved(self, event: dict) -> None:
         if event["epoch"] == self.stop_after:
             raise InterruptedError
 

@@ -3,14 +3,15 @@
 import json
 import pickle
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from experiments import protocol
 from flag3d_ray import checkpoints
 from flag3d_ray.data.clips import open_clips
 from flag3d_ray.data.manifest import file_sha256
@@ -199,11 +200,26 @@ def test_without_any_network_the_remedy_trains_one(home: Home) -> None:
     assert "flag3d train transrac --preset tiny" in what_to_name(home)
 
 
-def test_the_packaged_network_is_whole_where_there_is_one() -> None:
-    folder = checkpoints.counter()
-    if folder is None:
-        pytest.skip("no network comes with this version")
-    assert asdict(load_checkpoint(folder).shapes)["layout"] == "flag3d24"
+@pytest.mark.parametrize("name", get_args(checkpoints.Packaged))
+def test_a_network_of_the_package_is_whole_small_and_says_what_it_was_trained_on(name: checkpoints.Packaged) -> None:
+    folder, weights = checkpoints.packaged(name), checkpoints.packaged_weights(name)
+    assert folder is not None
+    assert weights is not None
+
+    found = load_checkpoint(folder)
+
+    assert found.run.method == protocol.transrac(protocol.COUNTER)
+    assert (found.shapes.layout, found.shapes.frames) == ("flag3d24", protocol.COUNTER.frames)
+    assert checkpoints.packaged_model(weights.sha256) == folder / checkpoints.MODEL
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2 * 2**20
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert [
+        word for word in ("synthetic-mixed", "MAE", "seed", "Licence of the weights: Apache-2.0") if word not in card
+    ] == []
+
+
+def test_no_network_of_the_package_has_a_digest_of_nothing() -> None:
+    assert checkpoints.packaged_model("0" * 64) is None
 
 
 def sign(folder: Path) -> None:

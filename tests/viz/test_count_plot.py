@@ -69,7 +69,17 @@ def test_short_and_flat_recordings_have_a_picture(tmp_path: Path, change: dict) 
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_a_person_who_does_not_move_has_a_picture(tmp_path: Path) -> None:
+def test_a_person_who_does_not_move_has_a_flat_line_of_motion_below_equal_poses(tmp_path: Path) -> None:
     still = shown(0)
     still.joints_TVC[:] = still.joints_TVC[0]
-    count_figure(still).savefig(tmp_path / "a.png")
+    figure = count_figure(still)
+    curve, strip = figure.axes
+    motion, density = (np.asarray(line.get_ydata()) for line in curve.lines)
+    assert np.array_equal(motion, np.full(600, motion[0]))
+    assert np.array_equal(density, np.zeros(600))
+    (bones,) = [artist for artist in strip.collections if type(artist) is LineCollection]
+    poses = np.array(bones.get_segments()).reshape(-1, len(layout("flag3d24").edges), 2, 2)
+    assert len(poses) > 1
+    assert poses[..., 1] == pytest.approx(np.broadcast_to(poses[0, ..., 1], poses[..., 1].shape))
+    figure.savefig(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000
