@@ -28,7 +28,6 @@ class Board:
 
     cells: dict[Run, Cell] = field(default_factory=dict)
     _epochs: dict[Run, tuple[int, float]] = field(default_factory=dict)  # of running ones, and since when
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def of(cls, folders: dict[Run, RunFolder]) -> "Board":
@@ -45,8 +44,7 @@ class Board:
 
     def set(self, run: Run, state, detail: str = "") -> None:
         """Change a cell's state."""
-        with self._lock:
-            self.cells[run] = replace(self.cells[run], state=state, detail=detail)
+        self.cells[run] = replace(self.cells[run], state=state, detail=detail)
 
     def stop(self, reason: str) -> None:
         """The launch ends before its runs did: their records say why, and they are shown as stopped.
@@ -74,9 +72,8 @@ class Board:
         for run in self.open_runs():
             before = self.cells[run]
             seen = self._named_if_stalled(_seen(before))
-            with self._lock:
-                if self.cells[run] is before:  # what the launch said while the store was read is newer
-                    self.cells[run] = seen
+            if self.cells[run] is before:  # what the launch said while the store was read is newer
+                self.cells[run] = seen
 
     def _named_if_stalled(self, cell: Cell) -> Cell:
         now = time.monotonic()  # the time of day may be set
