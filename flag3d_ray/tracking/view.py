@@ -1,5 +1,6 @@
 """A watcher that shows a sweep in MLflow, and the rebuilding of that view from the store."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -37,7 +38,7 @@ class MlflowView:
         self._place = Place(uri, artifacts)
         self._group = Group(group, experiment, dict(parent_parameters or {}))
         self._patience, self._say = patience, say
-        self._changed = threading.Condition()
+        self._changed, self._remembering = threading.Condition(), threading.Lock()
         self._newest: tuple[Cell, ...] | None = None
         self._closing = self._given_up = False
         self._away_since: float | None = None
@@ -66,6 +67,10 @@ class MlflowView:
         with self._changed:
             self._newest, self._closing = tuple(cells), True
             self._changed.notify()
+        # The thread may hang in a request until the process ends, and `flag3d track --fill` needs the keys.
+        with contextlib.suppress(OSError):  # a full disk was said by the runs
+            if cells:
+                self._remember(cells)
         self._thread.join(self._patience)
         if self._thread.is_alive():
             self._given_up = True
@@ -80,8 +85,7 @@ class MlflowView:
             cells, closing = self._take()
             try:
                 if cells:
-                    store = Store(cells[0].folder.path.parent)
-                    self._group.remember(store.root, cells)
+                    store = self._remember(cells)
                     session = session or Session.open(self._place, self._group, store, cells)
                     session.write(cells, closing=closing)
             except Exception as error:
@@ -93,6 +97,12 @@ class MlflowView:
             if self._given_up or (closing and not self._problem):
                 return
             self._pause(_PASS_SECONDS)
+
+    def _remember(self, cells: Sequence[Cell]) -> Store:
+        store = Store(cells[0].folder.path.parent)
+        with self._remembering:
+            self._group.remember(store.root, cells)
+        return store
 
     def _take(self) -> tuple[tuple[Cell, ...], bool]:
         with self._changed:
