@@ -112,7 +112,7 @@ def _me_rac(size: Preset) -> MERAC:
 
 
 # A head from random weights has not seen the warm start's clips, so it trains longer than the recipe.
-LONGER = {"demo": 3, "tiny": 8}
+LONGER = {"demo": 2, "tiny": 8}
 OWN_HEADS: Mapping[str, OwnHead] = {
     "repnet": OwnHead(sized=_repnet, epochs=LONGER),
     "easyshots": OwnHead(sized=_easyshots, epochs=LONGER),

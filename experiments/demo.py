@@ -4,7 +4,7 @@ Paper: the factors of FLAG3D++'s Tables 3, 4 and 6, crossed; the paper varies on
 Command: make demo
 Expected time: under eight minutes on two cores, seconds the second time.
 Expected output: 18 arms with their MAE, the best of them and which factor matters most, and Table 3's rows at the
-`demo` preset. It shows the platform at work, not the method at its best: the network is the smallest that still learns.
+`demo` preset. It shows the platform at work, not the method at its best: a small network, and few clips for the language.
 """
 
 from typing import Any

@@ -463,17 +463,23 @@ def test_the_bases_of_the_ablations_are_table_3s_runs():
 @pytest.mark.parametrize("preset", ["demo", "tiny"])
 def test_an_arm_starts_from_the_presets_network_unless_that_has_other_inputs_or_another_shape(preset):
     size = protocol.preset(preset)
-    starts = {arm.id: arm.run.parent for arm in table_ablations.arms(size, size.dataset)}
-    shared = starts["profile_paper"]
-    own = {id for id, start in starts.items() if start != shared}
-    assert own == {"profile_released", "axes_scrambled", "layers_transrac_3", "layers_hl_rac_3"}
-    assert starts["layers_transrac_3"] == starts["layers_hl_rac_3"]
-    for id in own:
-        start = starts[id]
+    runs = {arm.id: arm.run for arm in table_ablations.arms(size, size.dataset)}
+    shared = runs["profile_paper"].init_from
+    own = {id: run.parent for id, run in runs.items() if run.init_from != shared}
+    depths = {depth for depth in table_ablations.DEPTHS if depth != size.network.layers}
+    layers = {f"layers_{method}_{depth}" for method in ("transrac", "hl_rac") for depth in depths}
+    assert set(own) == {"profile_released", "axes_scrambled"} | layers
+    twin = Run(
+        method=protocol.transrac(size),
+        data=protocol.data(size, size.dataset),
+        train=size.warm_start_for(size.dataset) or protocol.FITTED,
+    )
+    assert shared == (size.weights or twin)
+    for id, start in own.items():
         assert start is not None
-        assert shared is not None
-        assert (start.data, start.train) == (shared.data, shared.train)
-        assert difference(start, shared) == difference_of_network(size, id)
+        assert (start.data, start.train) == (twin.data, twin.train)
+        assert difference(start, twin) == difference_of_network(size, id)
+        assert start == own[id.replace("hl_rac", "transrac")]
 
 
 def difference_of_network(size: protocol.Preset, id: str) -> set[str]:

@@ -35,8 +35,8 @@ def demo(
 ) -> None:
     """Run the language ablation of HL-RAC on Ray, search the same space, and print Table 3's rows.
 
-    It shows the platform, not the model's best: synthetic data, 64 frames, a very small network. A second call answers
-    from the store.
+    It shows the platform, not the model's best: synthetic data, and a small network of the package to start from. A second
+    call answers from the store.
 
     Example: flag3d demo
     """
