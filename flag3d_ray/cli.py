@@ -13,7 +13,9 @@ from flag3d_ray.commands.import_checkpoint import import_checkpoint
 from flag3d_ray.commands.options import plain_console, printable
 from flag3d_ray.commands.plan import plan
 from flag3d_ray.commands.submit import submit
-from flag3d_ray.commands.tables import sweep, table, train
+from flag3d_ray.commands.sweep import sweep
+from flag3d_ray.commands.tables import table
+from flag3d_ray.commands.train import train
 from flag3d_ray.commands.view import doctor, track, ui
 from flag3d_ray.errors import Flag3dError
 

@@ -14,6 +14,15 @@ def demo() -> ModuleType:
     return importlib.import_module("experiments.demo")
 
 
+def default_dataset(preset: str) -> str:
+    """The dataset of a preset, for who names none.
+
+    Raises:
+        RunError: there is no such preset.
+    """
+    return importlib.import_module("experiments.protocol").preset(preset).dataset
+
+
 def statistics() -> ModuleType:
     """Table 2's declarations: `printed_rows()`, `printed_beside(dataset)`."""
     return importlib.import_module("experiments.table02_statistics")

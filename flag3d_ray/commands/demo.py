@@ -18,7 +18,7 @@ from flag3d_ray.commands.options import (
     TrackOption,
     wide_console,
 )
-from flag3d_ray.commands.tables import print_found
+from flag3d_ray.commands.sweep import print_found
 from flag3d_ray.home import Home
 from flag3d_ray.progress import Cell
 from flag3d_ray.run import Ablation

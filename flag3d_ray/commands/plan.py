@@ -25,7 +25,6 @@ from flag3d_ray.commands.options import (
     plain_console,
     wide_console,
 )
-from flag3d_ray.commands.tables import default_dataset
 from flag3d_ray.home import Home
 from flag3d_ray.run import Resources
 
@@ -106,10 +105,15 @@ def plan_sweep(
 
     Example: flag3d plan sweep hlrac --preset demo --trials 30
     """
+    from flag3d_ray import declarations
     from flag3d_ray.plan.asked import ask_sweep, smaller_sweeps
 
     at = Home.at(home)
-    options: dict[str, Any] = {"preset": preset, "dataset": dataset or default_dataset(preset), "trials": trials}
+    options: dict[str, Any] = {
+        "preset": preset,
+        "dataset": dataset or declarations.default_dataset(preset),
+        "trials": trials,
+    }
     asked = ask_sweep(name, at, **options)
     shown = Shown(at, resources("ray", 1, concurrent, "local"), budget, price_per_hour, as_json)
     shown.plan(asked, smaller_sweeps(name, at, **options))

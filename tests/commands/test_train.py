@@ -1,0 +1,89 @@
+"""`flag3d train` on a tiny dataset that stands in for the demo's."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flag3d_ray.home import Home
+
+Flag3d = Callable[..., Any]
+QUICK = ("--preset", "demo", "--executor", "local", "--no-track")
+
+
+@pytest.fixture
+def home(tmp_path: Path, write_tiny: Callable[[Path], None]) -> Home:
+    """A home whose `synthetic-demo` is the tiny dataset."""
+    home = Home(tmp_path / "home")
+    write_tiny(home.dataset("synthetic-demo"))
+    return home
+
+
+def test_a_trained_method_prints_its_metrics_and_is_cached_after_that(flag3d: Flag3d, home: Home) -> None:
+    first = flag3d("train", "fourier", *QUICK, "--home", home.root)
+    assert first.code == 0
+    (folder,) = home.store
+    for name, value in folder.metrics().items():
+        assert f"{name:18} {value:.4f}" in first.out
+    written = folder.metrics_path.stat().st_mtime_ns
+    second = flag3d("train", "fourier", *QUICK, "--home", home.root)
+    said = first.out.splitlines()[-len(folder.metrics()) - 4 :]
+    assert second.out.splitlines()[-len(said) :] == said
+    assert folder.metrics_path.stat().st_mtime_ns == written
+
+
+def test_a_trained_method_says_where_it_lies_and_how_to_go_on(
+    flag3d: Flag3d, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLAG3D_HOME", raising=False)
+    words = ("train", "fourier", *QUICK)
+    run, model, count, export = flag3d(*words, "--home", home.root).out.splitlines()[-4:]
+    (folder,) = home.store
+    assert run.split() == ["run", folder.key]
+    assert model.split(maxsplit=1) == ["model", str(folder.model)]
+    assert count.endswith(f"flag3d count RECORDING --checkpoint {folder.key[:8]} --home {home.root}")
+    typed = shlex.split(export.partition("flag3d ")[2].replace("FOLDER", str(tmp_path / "given")))
+    assert flag3d(*typed).code == 0
+    assert (tmp_path / "given" / "card.md").exists()
+    monkeypatch.setenv("FLAG3D_HOME", str(home.root))
+    assert flag3d(*words).out.endswith('--licence "LICENCE"\n')
+
+
+def test_a_method_that_does_not_exist_is_answered_with_those_that_do(flag3d: Flag3d, home: Home) -> None:
+    said = flag3d("train", "guess", *QUICK, "--home", home.root)
+    assert said.code == 2
+    assert "hl_rac_multiplication" in said.err
+    assert not home.store.root.exists()
+
+
+def test_weights_of_a_run_are_judged_on_their_own_or_trained_on(flag3d: Flag3d, home: Home, tmp_path: Path) -> None:
+    small = ("train", "transrac", *QUICK, "--home", home.root, "--epochs")
+    assert flag3d(*small, 1).code == 0
+    first = next(folder for folder in home.store if folder.record()["run"]["train"]["keep"] == "best")
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(first.model.read_bytes())
+
+    judged = flag3d(*small, 0, "--init-from", given)
+    again = flag3d(*small, 0, "--init-from", first.key[:10])
+
+    assert judged.code == again.code == 0
+    assert "from weights" in judged.out
+    assert again.out.splitlines()[-5:] == judged.out.splitlines()[-5:], "the same weights are the same run"
+    (transfer,) = [folder for folder in home.store if folder.record()["run"]["train"]["epochs"] == 0]
+    assert transfer.metrics() == first.metrics()
+
+
+def test_a_method_trains_as_its_authors_published(flag3d: Flag3d, home: Home) -> None:
+    said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--recipe", "published", "--epochs", 1)
+    assert said.code == 0
+    (record,) = [folder.record() for folder in home.store if folder.record()["run"]["train"]["recipe"] == "released"]
+    assert record["run"]["init_from"] is None
+    assert (record["run"]["train"]["batch"], record["run"]["train"]["learning_rate"]) == (32, 8e-6)
+
+
+def test_what_holds_no_weights_is_refused(flag3d: Flag3d, home: Home, tmp_path: Path) -> None:
+    said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--init-from", tmp_path)
+    assert said.code == 2
+    assert "it holds no weights" in said.err
