@@ -101,10 +101,10 @@ def with_dependencies(runs: Iterable[Run]) -> list[Run]:
 
 
 def _forget_failures(board: Board, leases: Leases) -> None:
-    """Clear failed runs that no other driver is clearing or repeating already."""
+    """Open failed runs again that no other driver is opening or repeating already."""
     for run, cell in board.cells.items():
         if cell.folder.status == "failed" and leases.acquire(cell.folder.lease) is None:
-            cell.folder.clear()
+            cell.folder.forget_failure()
             board.set(run, "waiting")
 
 

@@ -11,6 +11,7 @@ A store may lie at a URL (`storage.py`), where nothing can be appended: the log,
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -98,6 +99,8 @@ class RunFolder:
         self._cut_torn_line()
         with disk_full_is_named(self.events_path), self.events_path.open("a", encoding="utf-8") as file:
             file.write(line)
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint that is ahead of the log after a power cut would not be believed
 
     def events(self) -> list[Json]:
         """All whole lines of the log, oldest first."""
@@ -112,6 +115,13 @@ class RunFolder:
             return
         lines = "".join(json.dumps(event, sort_keys=True) + "\n" for event in kept)
         write_bytes(self.events_path, lines.encode())
+
+    def forget_failure(self) -> None:
+        """Open a failed run again: from its beginning, or from its model where only its evaluation failed (`fitted`)."""
+        if self.record().get("fitted") and self.model.exists():
+            self.write_record(status="fitted", reason="", fitted=False)
+        else:
+            self.clear()
 
     def clear(self) -> None:
         """Delete all of the run's files but its lease and the lock on it, which another process may hold."""

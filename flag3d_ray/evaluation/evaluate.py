@@ -84,7 +84,7 @@ def error_is_the_reason(folder: RunFolder) -> Iterator[None]:
     except Exception as error:
         if is_trouble(error):
             raise
-        folder.write_record(**failed(error))
+        folder.write_record(**failed(error), fitted=True)
 
 
 def score(folder: RunFolder) -> dict[str, float]:

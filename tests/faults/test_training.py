@@ -70,7 +70,9 @@ def test_a_prediction_that_is_not_finite_ends_the_run_and_no_other(home, undistu
     assert not cells[0].folder.predictions.exists()
     assert not cells[0].folder.metrics_path.exists()
     assert "Diverged" in table_of([run, *others], home)
+    fitted = cells[0].folder.model.stat().st_mtime_ns
     ensure([run], home, LOCAL, retry_failed=True)
+    assert cells[0].folder.model.stat().st_mtime_ns == fitted, "it was evaluated again, and not trained"
     assert table_of([run, *others], home) == table_of([run, *others], undisturbed([run, *others]))
 
 
