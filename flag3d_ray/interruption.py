@@ -11,6 +11,8 @@ from contextlib import contextmanager
 INTERRUPTED = "interrupted"
 TERMINATED = "terminated"
 """Reasons in the record of a run that did not end: Ctrl-C and SIGTERM. It goes on when it is asked for again."""
+_sigterm_came = threading.Event()
+"""Ray makes a plain KeyboardInterrupt of what a signal's handler raises while it waits for other processes."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -25,8 +27,10 @@ def sigterm_raises() -> Iterator[None]:
         return
 
     def terminated(signal_number: int, frame: object) -> None:
+        _sigterm_came.set()
         raise Terminated
 
+    _sigterm_came.clear()
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         yield
@@ -51,11 +55,15 @@ def own_signals() -> Iterator[None]:
 
 def exit_code(interruption: KeyboardInterrupt) -> int:
     """As shells have it, 128 and the signal's number: 130 for Ctrl-C, 143 for SIGTERM."""
-    return 128 + (signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
+    return 128 + (signal.SIGTERM if _is_sigterm(interruption) else signal.SIGINT)
 
 
 def reason_of(end: BaseException) -> str:
     """Why a launch ended before its runs did, for their records."""
-    if isinstance(end, Terminated | SystemExit):
+    if isinstance(end, SystemExit) or _is_sigterm(end):
         return TERMINATED
     return INTERRUPTED if isinstance(end, KeyboardInterrupt) else str(end) or type(end).__name__
+
+
+def _is_sigterm(end: BaseException) -> bool:
+    return isinstance(end, Terminated) or (isinstance(end, KeyboardInterrupt) and _sigterm_came.is_set())
