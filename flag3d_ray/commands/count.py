@@ -29,7 +29,8 @@ def count(
         str, typer.Option("--layout", help="Joint layout of the file.", show_default="recognised by its joints")
     ] = "",
     fps: Annotated[
-        float | None, typer.Option("--fps", help="Frames per second.", show_default="the file's, or 30")
+        float | None,
+        typer.Option("--fps", help="Frames per second.", show_default="the file's; 120 for CMU's joints, else 30"),
     ] = None,
     unit: Annotated[str, typer.Option("--unit", help="m, cm or mm.", show_default="recognised by the trunk")] = "",
     up: Annotated[str, typer.Option("--up", help="The axis that points up: y, z, x, -y, -z or -x.")] = "y",

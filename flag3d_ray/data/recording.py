@@ -23,10 +23,12 @@ from flag3d_ray.data.readers.bvh import read_bvh
 from flag3d_ray.data.readers.files_in import load_npy, load_npz
 from flag3d_ray.data.readers.open_format_joints import TURNS, UNITS, column_names, is_image, read_joints, to_y_up
 from flag3d_ray.errors import DataError
-from flag3d_ray.skeleton import COCO17, COCO17_SCORED, FLAG3D24, LAYOUTS, NTU25, Layout
+from flag3d_ray.skeleton import CMU31, COCO17, COCO17_SCORED, FLAG3D24, LAYOUTS, NTU25, Layout
 from flag3d_ray.skeleton import layout as named_layout
 
 DEFAULT_FPS = 30.0
+USUAL_FPS: Mapping[str, float] = {CMU31.name: cmu.FPS}
+"""Layouts of datasets whose recordings all have one frame rate, which their files do not repeat."""
 TRUNKS: Mapping[str, tuple[float, float]] = {"m": (0.2, 1.0), "cm": (20.0, 100.0), "mm": (200.0, 1000.0)}
 """Unit -> how long the trunk of a person, hips to shoulders, can be in it."""
 TRUNK_M = 0.5
@@ -75,7 +77,8 @@ def read_recording(
     Args:
         path: .npz, .npy, .csv or .bvh.
         layout: name of the joint layout; recognised by the joints' names or their number without.
-        fps: frames per second; those of the file without, and `DEFAULT_FPS` with a note where it has none.
+        fps: frames per second; those of the file without; where it has none, with a note, those of `USUAL_FPS` or else
+            `DEFAULT_FPS`.
         unit: m, cm or mm; recognised by the length of the trunk without.
         up: the axis that points up in the file: y, z, x, -y, -z or -x.
         seconds: the part to read, from and to; to the end with None.
@@ -89,9 +92,10 @@ def read_recording(
     notes = []
     if not raw.names and not layout and skeleton is FLAG3D24:
         notes.append("24 joints are read as flag3d24; joints of SMPL need --layout smpl24")
+    usual = USUAL_FPS.get(skeleton.name, DEFAULT_FPS)
     if fps is None and raw.fps is None:
-        notes.append(f"the file has no frame rate: {DEFAULT_FPS:g} per second assumed, seconds depend on it (--fps)")
-    rate = _rate(path, fps, raw.fps)
+        notes.append(f"the file has no frame rate: {usual:g} per second assumed, seconds depend on it (--fps)")
+    rate = _rate(path, fps, usual if raw.fps is None else raw.fps)
     first, end = _part(path, len(raw.joints_TVC), rate, seconds)
     joints_TVC = _finite(path, raw.joints_TVC[first:end], first, skeleton)
     if skeleton is COCO17_SCORED:
@@ -233,8 +237,8 @@ def _layout_of(path: Path, raw: _Raw, layout: str) -> Layout:
     return known
 
 
-def _rate(path: Path, asked: float | None, said: float | None) -> float:
-    rate = asked if asked is not None else said if said is not None else DEFAULT_FPS
+def _rate(path: Path, asked: float | None, otherwise: float) -> float:
+    rate = otherwise if asked is None else asked
     if not 0.0 < rate <= 10_000.0:
         where = str(path) if asked is None else f"--fps {asked:g}"
         raise DataError(where=where, rule=f"{rate:g} frames per second", remedy="give the frame rate with --fps, as 30")

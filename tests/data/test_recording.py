@@ -122,6 +122,13 @@ def test_joints_named_as_cmu_names_bones_are_recognised(npz) -> None:
     assert read_recording(npz(joints=joints_TVC[:, :25], fps=30), unit="m").layout == NTU25.name
 
 
+def test_a_motion_of_cmu_without_a_rate_has_that_of_its_captures(npz) -> None:
+    joints_TVC = np.random.default_rng(0).normal(0, 0.2, (9, 31, 3))
+    recording = read_recording(npz(positions=joints_TVC, names=np.array(cmu.NAMES)), unit="m", seconds=(0.025, None))
+    assert (recording.fps, recording.first) == (120.0, 3)
+    assert "120 per second assumed" in recording.notes[0]
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("m", 1), ("cm", 100), ("mm", 1000)])
 def test_units_are_asked_for_or_recognised_by_the_trunk(npz, joints_TVC: np.ndarray, unit: str, factor: int) -> None:
     path = npz(joints=joints_TVC * factor, fps=30)
