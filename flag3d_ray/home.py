@@ -98,7 +98,7 @@ class Home:
 
     @property
     def mlflow_uri(self) -> str:
-        """The tracking database: `$MLFLOW_TRACKING_URI` where a server is set, else SQLite in this folder."""
+        """Where MLflow keeps its view: the server or database of `$MLFLOW_TRACKING_URI`, else SQLite in this folder."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.local / 'mlflow.db'}"
 
     def datasets(self) -> list[str]:

@@ -20,6 +20,7 @@ import psutil
 from flag3d_ray.errors import RunError
 from flag3d_ray.home import Home
 from flag3d_ray.mlflow_password import APP, FILE_VARIABLE, authorization
+from flag3d_ray.tracking.connect import require_driver, without_password
 
 LOOPBACK = "127.0.0.1"
 _START_SECONDS = 120.0  # 11 s on two idle cores
@@ -101,10 +102,14 @@ def running_server(home: Home, place: Place, password: Path | None = None) -> It
     log = home.local / "mlflow-server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_command(database, home.local / "mlruns", place), *(["--app-name", APP] if password else [])],
+            [*_command(home.local / "mlruns", place), *(["--app-name", APP] if password else [])],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | _SETTINGS | ({FILE_VARIABLE: str(password)} if password else {}),
+            # The database's address may hold a password, which every user of the machine could read in a command line.
+            env=os.environ
+            | _SETTINGS
+            | {"MLFLOW_BACKEND_STORE_URI": database}
+            | ({FILE_VARIABLE: str(password)} if password else {}),
             cwd=home.local,
             start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we end the whole group once
         )
@@ -116,21 +121,25 @@ def running_server(home: Home, place: Place, password: Path | None = None) -> It
         _stop(process)
 
 
-def _database(home: Home) -> Path:
-    if not home.mlflow_uri.startswith("sqlite:///"):
+def _database(home: Home) -> str:
+    """The address of the database that the server stands on: SQLite in the home, or PostgreSQL."""
+    uri = home.mlflow_uri
+    if uri.startswith("postgresql"):
+        require_driver(uri)
+        return uri
+    if not uri.startswith("sqlite:///"):
         # Not the address as it was given: it may hold a password.
         rule = "MLFLOW_TRACKING_URI names a server"
         raise RunError(where="flag3d ui", rule=rule, remedy="open that address, or unset the variable")
-    database = Path(home.mlflow_uri.removeprefix("sqlite:///"))
+    database = Path(uri.removeprefix("sqlite:///"))
     if not database.exists():
         remedy = "start a run, or fill MLflow from the store: flag3d track --fill"
         raise RunError(where=str(database), rule="there is no MLflow database yet", remedy=remedy)
-    return database
+    return f"sqlite:///{database}"
 
 
-def _command(database: Path, artifacts: Path, place: Place) -> list[str]:
+def _command(artifacts: Path, place: Place) -> list[str]:
     options = {
-        "--backend-store-uri": f"sqlite:///{database}",
         "--artifacts-destination": artifacts.as_uri(),
         "--host": place.address,
         "--port": str(place.port),
@@ -169,7 +178,9 @@ def _wait_until_healthy(process: subprocess.Popen, server: Server, log: Path) ->
             return
         time.sleep(0.3)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-    raise RunError(where="MLflow's server", rule=f"it did not come up: {last[0]}", remedy=f"read {log}")
+    raise RunError(
+        where="MLflow's server", rule=f"it did not come up: {without_password(last[0])}", remedy=f"read {log}"
+    )
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -42,9 +42,9 @@ class Place:
     artifacts: Path
 
     @property
-    def database(self) -> Path | None:
-        """The SQLite file, or None for a server."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+    def is_database(self) -> bool:
+        """SQLite or PostgreSQL, opened by this process; False for a server."""
+        return self.uri.startswith(("sqlite:", "postgresql"))
 
 
 def connect(place: Place) -> "MlflowClient":
@@ -57,24 +57,46 @@ def connect(place: Place) -> "MlflowClient":
 
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if place.database is not None:
-        _try_to_open(place.database)
+    if place.is_database:
+        _try_to_open(place.uri)
     client = MlflowClient(tracking_uri=place.uri)
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        if place.database is None or "out-of-date" not in str(error):
+        if not place.is_database or "out-of-date" not in str(error):
             raise
         _upgrade(place.uri)
         client = MlflowClient(tracking_uri=place.uri)
     return client
 
 
-def _try_to_open(database: Path) -> None:
+def _try_to_open(uri: str) -> None:
     """Raise at once what MLflow would try again for 100 s, with all other stores of the process waiting for it."""
+    if uri.startswith("postgresql"):
+        require_driver(uri)
+        from sqlalchemy import NullPool, create_engine
+
+        with create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": 5}).connect():
+            return
+    database = Path(uri.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(database, timeout=5.0)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master")
+
+
+def require_driver(uri: str) -> None:
+    """Raise where SQLAlchemy lacks what it talks to PostgreSQL with.
+
+    Raises:
+        RunError: it is not installed; with the command that does.
+    """
+    from sqlalchemy import make_url
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        remedy = 'pip install "flag3d_ray[postgres]"'
+        raise RunError(where="MLFLOW_TRACKING_URI", rule=f"{error.name} is not installed", remedy=remedy) from error
 
 
 def _upgrade(uri: str) -> None:
@@ -90,7 +112,7 @@ def find_experiment(client: "MlflowClient", place: Place, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        artifacts = place.artifacts.absolute().as_uri() if place.database is not None else None
+        artifacts = place.artifacts.absolute().as_uri() if place.is_database else None
         with contextlib.suppress(MlflowException):  # another driver may create it at the same moment
             return client.create_experiment(name, artifact_location=artifacts)
         found = client.get_experiment_by_name(name)

@@ -140,6 +140,8 @@ def fill_view(store: Store, place: Place, methods: Sequence[type], experiment: s
         for group in stored_groups(store, experiment):
             cells = _stored_cells(group, store, methods, left_out)
             Session.open(place, group, store, cells).write(cells, closing=True)
+    except RunError:
+        raise
     except Exception as error:
         remedy = "start the server or check MLFLOW_TRACKING_URI, then type the command again"
         where, rule = (without_password(text) for text in (f"MLflow at {place.uri}", " ".join(str(error).split())))
