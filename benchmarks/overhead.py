@@ -237,9 +237,9 @@ def compare(data: Path, rounds: int, trainers: int) -> None:
     for name, way, trials in [*plan, (TRAINERS, trainer_per_trial, trainers), (OURS, ours, TRIALS)]:
         print(f"{name}: {trials} trials ...", end=" ", flush=True)
         timing, found[name] = launched(way, tiny_runs(trials), data)
+        check_losses(found)
         print(f"{timing.wall_s:.1f} s, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         timings.setdefault(name, []).append(scaled(timing, found[name], TRIALS))
-    check_losses(found)
     notes = (
         {}
         if trainers == TRIALS

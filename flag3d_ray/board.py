@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,15 +53,16 @@ class Board:
         """
         me = Holder.this_process()
         for run in self.open_runs():
-            folder = self.cells[run].folder
-            if leader(folder.lease) not in (None, me):
-                continue
-            record = folder.record()
-            if record.get("running"):
-                record |= {"running": False, "reason": reason}
-                with suppress(DiskFull, StorageLost):  # that is why it ends; the next launch corrects the record
-                    folder.write_record(**record)
-            self.set(run, "stopped", f"{record.get('reason') or reason}; the same command continues it")
+            folder, said = self.cells[run].folder, reason
+            with suppress(DiskFull, StorageLost):  # perhaps that is why it ends; the next launch corrects the record
+                if leader(folder.lease) not in (None, me):
+                    continue
+                record = folder.record()
+                if record.get("running"):
+                    folder.write_record(running=False, reason=reason)
+                else:
+                    said = record.get("reason") or reason
+            self.set(run, "stopped", f"{said}; the same command continues it")
 
     def open_runs(self) -> list[Run]:
         """Runs that have not ended."""
@@ -126,11 +127,17 @@ class Watching:
     def __exit__(self, kind: type[BaseException] | None, end: BaseException | None, trace: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._board.refresh()
-        if end is not None:
-            self._board.stop(reason_of(end))
-        for watcher in self._watchers:
-            watcher.close(tuple(self._board.cells.values()))
+        with ExitStack() as closing:
+            for watcher in reversed(self._watchers):
+                closing.callback(self._close, watcher)
+            # What ends the launch is to be told, and not that a storage does not answer after it.
+            with suppress(*(() if end is None else (DiskFull, StorageLost))):
+                self._board.refresh()
+            if end is not None:
+                self._board.stop(reason_of(end))
+
+    def _close(self, watcher: Watcher) -> None:
+        watcher.close(tuple(self._board.cells.values()))
 
     def _watch(self) -> None:
         while not self._stop.is_set():

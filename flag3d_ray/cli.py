@@ -3,7 +3,7 @@
 import typer
 from rich.text import Text
 
-from flag3d_ray import budget
+from flag3d_ray import budget, storage
 from flag3d_ray.commands.count import count
 from flag3d_ray.commands.data import data
 from flag3d_ray.commands.demo import demo
@@ -50,8 +50,18 @@ def main() -> None:
     try:
         app()
     except Flag3dError as error:
-        console = plain_console(stderr=True)
-        console.print(Text.assemble(("error", "red"), f" {printable(error.where)}"), soft_wrap=True)
-        console.print(f"  rule    {printable(error.rule)}", soft_wrap=True, highlight=False)
-        console.print(f"  remedy  {printable(error.remedy)}", soft_wrap=True, highlight=False)
+        _print_error(error)
         raise SystemExit(budget.EXIT_CODE if isinstance(error, budget.BudgetError) else 2) from None
+    except Exception as error:
+        if not storage.is_trouble(error):
+            raise
+        rule, remedy = f"{type(error).__name__}: {error}", "see whether it answers, then type the same command again"
+        _print_error(storage.StorageLost(where="the storage at the URL", rule=rule, remedy=remedy))
+        raise SystemExit(2) from None
+
+
+def _print_error(error: Flag3dError) -> None:
+    console = plain_console(stderr=True)
+    console.print(Text.assemble(("error", "red"), f" {printable(error.where)}"), soft_wrap=True)
+    console.print(f"  rule    {printable(error.rule)}", soft_wrap=True, highlight=False)
+    console.print(f"  remedy  {printable(error.remedy)}", soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ from its last checkpoint. Typing the same command again is how everything resume
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -56,9 +56,10 @@ def ensure(
         chaos.require(resources)
     keep_changes(home.changes)
     board = plan(runs, home)
-    with Leases() as leases, Watching(board, watchers):
-        if retry_failed:
+    with Leases() as leases, ExitStack() as watching:
+        if retry_failed:  # before anybody watches, who could have read a failure that is forgotten meanwhile
             _forget_failures(board, leases)
+        watching.enter_context(Watching(board, watchers))
         board.refresh()
         while (waiting := board.open_runs()) and not is_spent(deadline):
             mine = _lead(waiting, board, leases)

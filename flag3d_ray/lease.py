@@ -120,7 +120,11 @@ class Leases:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self.release(tuple(self._held))
+        for path in tuple(self._held):
+            try:
+                self.release([path])
+            except (StorageLost, OSError) as error:  # others take it over when they find it too old
+                _log.warning("a lease could not be given back: %s", error)
 
     def acquire(self, path: StorePath) -> Holder | None:
         """Take the lease; returns None on success and the living holder otherwise. A dead holder's lease is taken over."""
@@ -167,7 +171,7 @@ class Leases:
                 try:
                     with self._writing:
                         self._refresh(path)
-                except StorageLost as error:  # it may come back before anybody finds this heartbeat too old
+                except (StorageLost, OSError) as error:  # it may come back before anybody finds this heartbeat too old
                     _log.warning("a lease could not be refreshed: %s", error)
 
     def _refresh(self, path: StorePath) -> None:

@@ -16,6 +16,7 @@ from flag3d_ray.lease import Holder
 from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.progress import Cell
 from flag3d_ray.run import Run, TrainSpec
+from flag3d_ray.storage import StorageLost
 from flag3d_ray.store import RunFolder
 
 RUN = Run(method=Random(), train=TrainSpec(epochs=5))
@@ -181,6 +182,26 @@ def test_a_launch_that_ends_early_leaves_the_runs_of_others_as_they_are(folder: 
         raise KeyboardInterrupt
     assert [cells[0].state for cells in recorder.closed] == ["following"]
     assert folder.record()["running"] is True
+
+
+def test_watchers_get_the_last_word_and_the_end_is_told_where_the_storage_is_away(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, recorder = Board.of({RUN: folder}), Recorder()
+
+    def away(*_: object) -> None:
+        raise StorageLost(where="s3://bucket", rule="it does not answer", remedy="type the same command again")
+
+    def ends() -> None:
+        with Watching(board, [recorder, recorder]):
+            monkeypatch.setattr(RunFolder, "record", away)
+            monkeypatch.setattr(board_module, "leader", away)
+            raise Terminated
+
+    with pytest.raises(Terminated):
+        ends()
+
+    assert [[cell.state for cell in cells] for cells in recorder.closed] == [["stopped"], ["stopped"]]
 
 
 def test_a_view_that_breaks_ends_no_run(

@@ -122,6 +122,20 @@ def test_square_brackets_in_an_error_are_not_taken_for_colours(
     assert all(text in said.err for text in ("[red]a[/red]", "shape [T, 3]", "give [T, 24, 3]"))
 
 
+def test_what_a_storages_client_raises_ends_with_2_and_without_a_traceback(
+    flag3d: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exceptions = pytest.importorskip("botocore.exceptions")
+
+    def fail() -> None:
+        raise exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    monkeypatch.setattr(cli, "app", fail)
+    said = flag3d("x")
+    assert said.code == 2
+    assert all(text in said.err for text in ("EndpointConnectionError", "http://127.0.0.1:1", "same command again"))
+
+
 def test_an_error_of_the_program_keeps_its_traceback(
     flag3d: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,12 @@ StallOption = Annotated[
         help="Minutes without an epoch after which a run is ended with that reason, to go on from its checkpoint; 0: never.",
     ),
 ]
-RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again from their beginning.")]
+RetryOption = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed", help="Run failed cells again, from the beginning of what failed: training, evaluation."
+    ),
+]
 TrackOption = Annotated[bool, typer.Option("--track/--no-track", help="Write the runs to MLflow while they go on.")]
 
 

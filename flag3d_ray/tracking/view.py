@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from flag3d_ray.errors import RunError
+from flag3d_ray.files import DiskFull
 from flag3d_ray.progress import Cell
+from flag3d_ray.storage import StorageLost
 from flag3d_ray.store import Store
 from flag3d_ray.tracking.connect import Place, connect, without_password
 from flag3d_ray.tracking.content import Group, stored_cell, stored_groups
@@ -68,7 +70,7 @@ class MlflowView:
             self._newest, self._closing = tuple(cells), True
             self._changed.notify()
         # The thread may hang in a request until the process ends, and `flag3d track --fill` needs the keys.
-        with contextlib.suppress(OSError):  # a full disk was said by the runs
+        with contextlib.suppress(OSError, DiskFull, StorageLost):  # said by the runs, which write more
             if cells:
                 self._remember(cells)
         self._thread.join(self._patience)

@@ -18,6 +18,10 @@ from flag3d_ray.storage import StorePath
 _MODEL, _OPTIMISER = "model.", "optimiser."
 
 
+class Damaged(RunError):
+    """A file of tensors is not whole, or not there. Other trouble in reading it says nothing about the file."""
+
+
 @dataclass(frozen=True)
 class Position:
     """Where a run stands: the next epoch, and the best validation MAE with its epoch so far."""
@@ -41,16 +45,20 @@ def load_tensors(path: StorePath) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file.
 
     Raises:
-        RunError: the file is damaged or is not safetensors.
+        Damaged: the file is not there, is damaged or is not safetensors.
+        RunError: it cannot be read.
     """
     try:
         with local_copy(path) as here, safe_open(here, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, FileNotFoundError, ValueError) as error:
         rule = f"not a readable safetensors file ({error})"
         remedy = "delete the run's folder, which is then computed anew; get a file of your own again"
-        raise RunError(where=str(path), rule=rule, remedy=remedy) from error
+        raise Damaged(where=str(path), rule=rule, remedy=remedy) from error
+    except OSError as error:
+        remedy = "look at the disk and the file's rights, then type the command again"
+        raise RunError(where=str(path), rule=f"it cannot be read ({error})", remedy=remedy) from error
 
 
 def save_training(path: StorePath, module: nn.Module, optimiser: Optimizer, position: Position) -> None:

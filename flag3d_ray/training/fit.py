@@ -148,11 +148,9 @@ class Place:
 def fit_module(
     run: Run, module: nn.Module, folder: RunFolder, streams: Streams, on_epoch: OnEpoch, place: Place
 ) -> None:
-    """Train one worker's copy of the network; the optimiser's state is deleted when the last epoch is done."""
+    """Train one worker's copy of the network. The last checkpoint stays until the record says that the run is fitted."""
     journal = FolderJournal(folder, on_epoch, place.require_lead)
     train(run, module, Context(streams, journal, place.rank, place.world, place.device, place.compile))
-    if place.rank == 0:
-        folder.last_checkpoint.unlink(missing_ok=True)
 
 
 def build(run: Run, home: Home, folder: RunFolder, shapes: Shapes) -> nn.Module | Fitted:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from flag3d_ray.errors import RunError
 from flag3d_ray.store import RunFolder
-from flag3d_ray.training.checkpoint import load_tensors
+from flag3d_ray.training.checkpoint import Damaged, load_tensors
 
 
 def drop_damaged(folder: RunFolder) -> str:
@@ -12,11 +11,16 @@ def drop_damaged(folder: RunFolder) -> str:
 
     That is a checkpoint that cannot be read; one that leads on from best weights that are lost; and one that is ahead of the
     log, whose missing epochs nobody could tell any more. Empty where all is well or nothing is there. What a killed
-    process left half-written is deleted too. The caller leads the run.
+    process left half-written is deleted too, and the last checkpoint of a run that is trained. The caller leads the run.
+
+    Raises:
+        RunError: a checkpoint cannot be read, which says nothing about it: nothing is deleted.
     """
     for part in folder.path.rglob(".*.part") if isinstance(folder.path, Path) else ():
         part.unlink(missing_ok=True)
     last, model = folder.last_checkpoint, folder.model
+    if folder.status == "fitted":
+        last.unlink(missing_ok=True)
     reason = ""
     if last.exists():
         reason = _why_not(folder)
@@ -42,6 +46,6 @@ def _unreadable(folder: RunFolder, name: str) -> str:
     path = folder.model.with_name(name)
     try:
         load_tensors(path)
-    except RunError:
+    except Damaged:
         return f"{name} was {'damaged' if path.exists() else 'gone'}"
     return ""

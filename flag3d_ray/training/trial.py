@@ -82,9 +82,13 @@ def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun | None = None, *,
         return folder.status
     except BaseException as end:
         with suppress(DiskFull, StorageLost):  # the error that ends it is to be told, not that of the record
-            folder.write_record(running=False, reason=reason_of(end), seconds=spent + time.perf_counter() - began)
+            if _leads(trial):
+                folder.write_record(running=False, reason=reason_of(end), seconds=spent + time.perf_counter() - began)
         raise
-    folder.write_record(**outcome, running=False, seconds=spent + time.perf_counter() - began)
+    if _leads(trial):
+        folder.write_record(**outcome, running=False, seconds=spent + time.perf_counter() - began)
+        if outcome["status"] == "fitted":
+            folder.last_checkpoint.unlink(missing_ok=True)
     return folder.status
 
 
@@ -114,9 +118,13 @@ def require_lead(trial: Trial) -> None:
     Raises:
         LeaseLost: the lease names another holder.
     """
-    if read_holder(trial.folder.lease) != trial.holder:
+    if not _leads(trial):
         rule = "another driver took this run over"
         raise LeaseLost(where=trial.folder.key, rule=rule, remedy="nothing: it goes on there")
+
+
+def _leads(trial: Trial) -> bool:
+    return read_holder(trial.folder.lease) == trial.holder
 
 
 def _while_ours(trial: Trial, on_epoch: OnEpoch, event: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from flag3d_ray.budget import duration
 from flag3d_ray.store import RunFolder
@@ -33,12 +33,19 @@ def ended_when_stalled(folder: RunFolder, limit: float) -> Iterator[None]:
 
 
 def _watch(folder: RunFolder, limit: float, done: threading.Event) -> None:
-    epochs, since = len(folder.events()), time.monotonic()
+    epochs, since = _epochs(folder, 0), time.monotonic()
     while not done.wait(limit / POLLS):
-        if (now := len(folder.events())) != epochs:
+        if (now := _epochs(folder, epochs)) != epochs:
             epochs, since = now, time.monotonic()
         elif time.monotonic() - since > limit:
             reason = f"stalled: no epoch for {duration(limit)}"
-            folder.write_record(running=False, reason=reason)
             print(f"{folder.key} {reason}; the same command continues it", file=sys.stderr, flush=True)
+            with suppress(Exception):  # the storage may be what the run hangs on
+                folder.write_record(running=False, reason=reason)
             os._exit(EXIT_CODE)
+
+
+def _epochs(folder: RunFolder, known: int) -> int:
+    with suppress(Exception):  # a storage that is away tells of no epoch
+        return len(folder.events())
+    return known

@@ -3,7 +3,7 @@
 import io
 import os
 import signal
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +65,8 @@ def test_a_process_is_killed_while_its_run_goes_on_and_spared_when_it_has_ended(
         folder.write_record(running=running)
         strike(Chaos(1.0), folder, event)
         strike(None, folder, event)
-        time.sleep(0.1)
+        for timer in (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)):
+            timer.join()
         assert killed == ([(os.getpid(), signal.SIGKILL)] if running else [])
 
 

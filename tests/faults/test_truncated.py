@@ -1,5 +1,6 @@
 """Files that are cut short between two launches: what can be computed again is, with the reason; nothing is silently wrong."""
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from flag3d_ray.execution import ensure
 from flag3d_ray.progress import Cell
 from flag3d_ray.run import Run
 from flag3d_ray.store import RunFolder
+from flag3d_ray.training import checkpoint
 from tests.faults.driver import LOCAL, folder_of, here, mostly_slow, results, table_of
 
 LAST, MODEL, LOG = "checkpoint/last.safetensors", "checkpoint/model.safetensors", "events.jsonl"
@@ -95,6 +97,27 @@ def without_metrics(run: Run, home) -> RunFolder:
     folder.metrics_path.unlink()
     evaluate._loaded.cache_clear()
     return folder
+
+
+def test_a_checkpoint_that_cannot_be_read_today_is_kept_and_the_run_goes_on_from_it_later(
+    home, undisturbed, interrupted, run, monkeypatch
+):
+    folder = interrupted(run, home)
+    kept = folder.last_checkpoint.read_bytes()
+
+    def stale(path):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "local_copy", stale)
+        with pytest.raises(RunError, match="Stale file handle"):
+            ensure([run], home, LOCAL)
+    assert folder.last_checkpoint.read_bytes() == kept
+
+    ensure([run], home, LOCAL)
+
+    assert folder.record()["recovery"] == ""
+    assert results([run], home) == results([run], undisturbed([run]))
 
 
 @pytest.mark.slow

@@ -12,13 +12,14 @@ from flag3d_ray.data.clips import open_clips
 from flag3d_ray.data.splits import split_all_test, write_split
 from flag3d_ray.errors import RunError
 from flag3d_ray.evaluation.evaluate import evaluate
+from flag3d_ray.execution import ensure
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_digests, run_key
 from flag3d_ray.methods.base import Fitted, Shapes
 from flag3d_ray.methods.counting.hl_rac import HLRAC, PAPER, RELEASED
 from flag3d_ray.methods.counting.knn import KNN
 from flag3d_ray.preparation import keep_weights
-from flag3d_ray.run import Run, TrainSpec
+from flag3d_ray.run import Resources, Run, TrainSpec
 from flag3d_ray.sample import Batch
 from flag3d_ray.skeleton import layout
 from flag3d_ray.store import RunFolder
@@ -70,14 +71,28 @@ def home(fresh_home) -> Home:
     return fresh_home()
 
 
-def test_a_trained_run_leaves_its_model_and_no_optimiser(home, tiny_run):
+def test_a_run_that_is_killed_before_its_record_says_fitted_repeats_no_epoch(home, tiny_run):
+    run = tiny_run(epochs=2)
+    folder = folder_of(run, home)
+    fit(run, home, folder, ignore)  # and then nobody writes the record
+    logged, trained = folder.events(), folder.model.read_bytes()
+
+    cells = ensure([run], home, Resources(executor="local"))
+
+    assert [cell.state for cell in cells] == ["finished"]
+    assert folder.events() == logged
+    assert folder.model.read_bytes() == trained
+    assert not folder.last_checkpoint.exists()
+
+
+def test_a_trained_run_leaves_its_model_and_what_it_would_go_on_from(home, tiny_run):
     run = tiny_run(epochs=1)
     folder = folder_of(run, home)
 
     fit(run, home, folder, ignore)
 
     assert folder.model.exists()
-    assert not folder.last_checkpoint.exists()
+    assert folder.last_checkpoint.exists()
     (event,) = folder.events()
     assert event["epoch"] == 0
     assert event["loss"] > 0

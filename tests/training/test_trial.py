@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,7 @@ def ignore(event: dict) -> None:
 def fits(trial, on_epoch) -> None:
     on_epoch({"epoch": 0})
     write_bytes(trial.folder.model, b"weights")
+    write_bytes(trial.folder.last_checkpoint, b"and the optimiser")
 
 
 def raises(error: BaseException):
@@ -109,6 +111,21 @@ def test_time_is_added_up_over_attempts(trial):
     fit_trial(trial, ignore, fits)
 
     assert 100.0 <= trial.folder.record()["seconds"] < 110.0
+
+
+@pytest.mark.parametrize("error", [None, MemoryError(), KeyboardInterrupt()])
+def test_the_end_of_a_run_that_was_taken_over_meanwhile_is_not_written(trial, error):
+    def fit_run(trial, on_epoch) -> None:
+        write_json(trial.folder.lease, vars(replace(trial.holder, host="elsewhere")))
+        trial.folder.write_record(status="started", running=True, reason="written elsewhere")
+        if error is not None:
+            raise error
+
+    with nullcontext() if not isinstance(error, KeyboardInterrupt) else pytest.raises(KeyboardInterrupt):
+        fit_trial(trial, ignore, fit_run)
+
+    record = trial.folder.record()
+    assert (record["status"], record["running"], record["reason"]) == ("started", True, "written elsewhere")
 
 
 def test_a_run_taken_over_by_another_driver_is_left_as_that_one_wrote_it(trial):
