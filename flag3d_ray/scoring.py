@@ -60,6 +60,7 @@ def score(table: Table, home: Home, *, variant: Variant | None = None, draws: in
             rows=tuple(_score_row(table, row, one, draws) for row in found),
             draws=draws,
             excluded=excluded,
+            computed=tuple(sorted({how for row in found for how in row.computed})),
         )
         for one in (variant, *(other for other in VARIANTS if other != variant))
     )
@@ -162,6 +163,7 @@ class _Found:
     finished: list[RunFolder] = field(default_factory=list)
     failures: dict[str, list[int]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    computed: set[str] = field(default_factory=set)
     test: _Test | None = None
     intervals: dict[tuple[Column, Variant], Interval | None] = field(default_factory=dict)
 
@@ -235,6 +237,8 @@ def _look_up(row: Row, table: Table, home: Home) -> _Found:
             continue
         if folder.status == "finished":
             found.finished.append(folder)
+            if run.train.epochs and (device := folder.record().get("device")):
+                found.computed.add(f"{run.train.precision} on {device}")
         elif folder.status == "failed":
             # Paths differ between homes, and the table must not.
             reason = (

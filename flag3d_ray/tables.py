@@ -226,7 +226,7 @@ class ScoredRow:
 class ScoredTable:
     """A table with its numbers, ready to render; `others` is the same table under the other variants.
 
-    `excluded` sequences are named by the list `table.exclude`.
+    `excluded` sequences are named by the list `table.exclude`; `computed` are the precisions and devices of trained runs.
     """
 
     table: Table
@@ -234,6 +234,7 @@ class ScoredTable:
     rows: tuple[ScoredRow, ...]
     draws: int
     excluded: int = 0
+    computed: tuple[str, ...] = ()
     others: tuple["ScoredTable", ...] = ()
 
     @property

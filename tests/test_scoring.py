@@ -16,6 +16,7 @@ from flag3d_ray.files import write_json
 from flag3d_ray.home import Home
 from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.metrics import counting_metrics
+from flag3d_ray.render.wording import notes
 from flag3d_ray.run import DataSpec, Run, Text, parameters
 from flag3d_ray.scoring import clip_values, not_here, score, verdict
 from flag3d_ray.statistics import Interval
@@ -115,6 +116,18 @@ def test_a_scored_row_counts_its_test_set(home):
     finish(home, declared.runs[0], truth(), truth())
     scored = score(table(declared), home, draws=20).rows[0]
     assert (scored.seeds, scored.size) == (1, Size(CLIPS, ACTIONS * SEQUENCES, ACTIONS))
+
+
+def test_a_table_says_on_what_its_networks_were_trained_and_in_which_precision(home):
+    declared = row(0, 1)
+    for run, device in zip(declared.runs, ("cpu", "NVIDIA H200"), strict=True):
+        finish(home, run, truth(), truth())
+        home.store.folder(scoring.run_key(run, home)).write_record(device=device)
+
+    scored = score(table(declared), home)
+
+    assert scored.computed == ("float32 on NVIDIA H200", "float32 on cpu")
+    assert "Trained in float32 on NVIDIA H200 and in float32 on cpu." in notes(scored)
 
 
 def test_clips_without_repetitions_leave_the_mae_and_stay_in_the_rest(home):

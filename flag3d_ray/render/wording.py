@@ -44,6 +44,7 @@ def notes(scored: ScoredTable) -> tuple[str, ...]:
         f"Interval: percentiles of {scored.draws} bootstrap resamples of actions, sequences in them, and seeds; "
         "over few actions it is too narrow, and with 1 seed it leaves out how seeds differ.",
     ]
+    lines += [f"Trained in {' and in '.join(scored.computed)}."] if scored.computed else []
     lines += [*_excluded(scored), *table.notes]
     lines += _metrics(scored)
     for row in scored.rows:

@@ -128,6 +128,7 @@ def fit(
         streams = LocalStreams(run, training, open_clips(clip_spec(run, home, "valid")))
         fit_module(run, estimator, folder, streams, on_epoch, place)
         return
+    folder.write_record(device="cpu")
     if run.init_from is None:
         estimator.fit(batches_of(training, np.arange(len(training))))
     state = {name: torch.from_numpy(np.array(array)) for name, array in estimator.state().items()}
@@ -148,7 +149,12 @@ class Place:
 def fit_module(
     run: Run, module: nn.Module, folder: RunFolder, streams: Streams, on_epoch: OnEpoch, place: Place
 ) -> None:
-    """Train one worker's copy of the network. The last checkpoint stays until the record says that the run is fitted."""
+    """Train one worker's copy of the network. The last checkpoint stays until the record says that the run is fitted.
+
+    The record names the device of the first worker: `cpu`, or the model of the GPU.
+    """
+    if place.rank == 0:
+        folder.write_record(device=torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else "cpu")
     journal = FolderJournal(folder, on_epoch, place.require_lead)
     train(run, module, Context(streams, journal, place.rank, place.world, place.device, place.compile))
 

@@ -93,6 +93,7 @@ def test_a_trained_run_leaves_its_model_and_what_it_would_go_on_from(home, tiny_
 
     assert folder.model.exists()
     assert folder.last_checkpoint.exists()
+    assert folder.record()["device"] == (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
     (event,) = folder.events()
     assert event["epoch"] == 0
     assert event["loss"] > 0
