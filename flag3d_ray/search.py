@@ -2,21 +2,26 @@
 
 Trials share the store with the tables: a trial whose run is finished already reports the stored result at once. What the
 search minimises is the validation MAE of a run, never anything of the test set.
+
+One process searches a study at a time, under a lease that it holds throughout; others may read the study meanwhile. Trials
+that an ended search left open are closed by the next one, which tries their values first.
 """
 
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import RDBStorage
-from optuna.trial import FixedTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
@@ -25,9 +30,11 @@ from flag3d_ray.board import Board, Watching
 from flag3d_ray.budget import BudgetSpent, is_spent
 from flag3d_ray.cluster import cluster
 from flag3d_ray.costs import GRACE_EPOCHS, note_evaluation
+from flag3d_ray.errors import Flag3dError, RunError
 from flag3d_ray.evaluation.evaluate import error_is_the_reason, evaluate
 from flag3d_ray.execution import facts
-from flag3d_ray.execution_ray import quiet_run_config, this_node
+from flag3d_ray.execution_ray import _FULL_DISK, _FullDisk, quiet_run_config, this_node
+from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
 from flag3d_ray.lease import Holder, Leases
@@ -41,6 +48,8 @@ from flag3d_ray.training.recovery import drop_damaged
 from flag3d_ray.training.trial import Trial, fit_trial
 
 METRIC = "val_mae"
+IMPORTANCES = "PED-ANOVA"
+"""How the importances are computed: what sets the best tenth of the trials apart from all. It draws no random numbers."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +85,46 @@ def search(
     stop_early: bool = True,
     deadline: float | None = None,
 ) -> Found:
-    """Bring the study to `sweep.trials` completed trials and say what it found.
+    """Bring the study to `sweep.trials` completed trials and say what it found; fewer where trials failed.
 
     After `deadline` (seconds since the epoch) no trial is started, and those that train stop at the end of their epoch.
 
     Raises:
         DataError: the dataset is missing or damaged.
         BudgetSpent: the deadline has passed before all trials were completed.
+        DiskFull: the study cannot be written.
+        RunError: another process searches this study; a disk is full; or no trial at all is completed.
     """
-    missing = sweep.trials - completed_trials(sweep, home)
     board = Board()
-    if missing > 0 and not is_spent(deadline):
-        keep_changes(home.changes)
-        with Watching(board, watchers), cluster(resources), _quiet_after(deadline):
-            _tune(sweep, home, resources, board, missing, Limits(stop_early, deadline))
+    if completed_trials(sweep, home) < sweep.trials and not is_spent(deadline):
+        with _alone(sweep, home):
+            keep_changes(home.changes)
+            with Watching(board, watchers), cluster(resources), _quiet_after(deadline):
+                _tune(sweep, home, resources, board, Limits(stop_early, deadline))
     if is_spent(deadline) and (done := completed_trials(sweep, home)) < sweep.trials:
         rule = f"the budget is used up after {done} of {sweep.trials} trials"
         raise BudgetSpent(where=f"search {sweep.name}", rule=rule, remedy="type the same command to go on")
     return replace(found(sweep, home), cells=tuple(board.cells.values()))
+
+
+@contextmanager
+def _alone(sweep: Sweep, home: Home) -> Iterator[None]:
+    """Hold the study's lease: without it, trials that another process has running would be taken for left behind.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    with Leases() as leases:
+        holder = leases.acquire(study_lease(sweep, home))
+        if holder is not None:
+            remedy = "wait until it has ended or end it, then type the same command: it continues the study"
+            raise RunError(where=f"search {sweep.name}", rule=f"{holder} is searching already", remedy=remedy)
+        yield
+
+
+def study_lease(sweep: Sweep, home: Home) -> Path:
+    """The file that names who searches a study now."""
+    return home.local / "searches" / f"{sweep.name}.json"
 
 
 @contextmanager
@@ -114,55 +145,112 @@ def _quiet_after(deadline: float | None) -> Iterator[None]:
 
 
 def completed_trials(sweep: Sweep, home: Home) -> int:
-    """How many trials of the study are completed."""
-    return len(open_study(sweep, home).get_trials(states=[TrialState.COMPLETE]))
-
-
-def open_study(sweep: Sweep, home: Home) -> optuna.Study:
-    """The sweep's study, created at first; trials that a killed launch left behind are closed as failed."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=_storage(home), study_name=sweep.name, direction="minimize", load_if_exists=True
-    )
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        study.tell(trial.number, state=TrialState.FAIL)
-    return study
+    """How many trials of the study are completed. The study is only read, also where another process searches it."""
+    with _read_study(sweep, home) as study:
+        return 0 if study is None else len(study.get_trials(states=[TrialState.COMPLETE]))
 
 
 def found(sweep: Sweep, home: Home) -> Found:
-    """Read the study again and sum it up.
+    """Read the study, which stays as it is, and sum it up.
 
     Raises:
-        ValueError: no trial has completed.
+        RunError: no trial is completed; with the reasons of those that failed.
     """
-    study = open_study(sweep, home)
-    done = study.get_trials(states=[TrialState.COMPLETE])
-    varied = {name for trial in done for name in trial.params}
-    enough = len({tuple(sorted(trial.params.items())) for trial in done}) > 1
-    importances = optuna.importance.get_param_importances(study) if enough and varied else {}
-    best = sweep.space(FixedTrial(study.best_params))
+    with _read_study(sweep, home) as study:
+        trials = [] if study is None else study.get_trials()
+        done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if study is None or not done:
+            rule = f"none of {len(trials)} trials is completed: {'; '.join(_reasons(sweep, home, trials)) or 'none failed'}"
+            remedy = "remove the cause; the same command tries other values, a run that failed stays failed"
+            raise RunError(where=f"search {sweep.name}", rule=rule, remedy=remedy)
+        varied = any(trial.params != done[0].params for trial in done)
+        importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()) if varied else {}
+        value, parameters = study.best_value, study.best_params
+    best = sweep.space(FixedTrial(parameters))
     stopped = sum(not home.store.folder(run_key(run, home)).metrics_path.exists() for run in _runs(sweep, done))
-    return Found(best, study.best_value, study.best_params, dict(importances), len(done), stopped)
+    return Found(best, value, parameters, dict(importances), len(done), stopped)
 
 
 def _runs(sweep: Sweep, trials) -> list[Run]:
     return list(dict.fromkeys(sweep.space(FixedTrial(trial.params)) for trial in trials))
 
 
-def _storage(home: Home) -> RDBStorage:
-    path = home.local / "studies.db"
+def _reasons(sweep: Sweep, home: Home, trials: Sequence[FrozenTrial]) -> list[str]:
+    """Why trials failed, each reason once."""
+    reasons = dict[str, None]()
+    for trial in trials:
+        if trial.state == TrialState.FAIL:
+            try:
+                record = home.store.folder(run_key(sweep.space(FixedTrial(trial.params)), home)).record()
+            except (Flag3dError, ValueError) as error:  # it has no key here, or was ended before it had all its values
+                reasons[str(error)] = None
+            else:
+                reasons[record.get("reason") or "the run did not end"] = None
+    return list(reasons)
+
+
+def _studies(home: Home) -> Path:
+    return home.local / "studies.db"
+
+
+@contextmanager
+def _storage(home: Home) -> Iterator[RDBStorage]:
+    """The database of the studies, created at first; its connections are closed at the end of the block."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = _studies(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(f"sqlite:///{path}")
+    storage = RDBStorage(f"sqlite:///{path}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextmanager
+def _read_study(sweep: Sweep, home: Home) -> Iterator[optuna.Study | None]:
+    """The sweep's study to look at, or None where none was begun."""
+    if not _studies(home).exists():
+        yield None
+        return
+    with _storage(home) as storage:
+        study = None
+        with suppress(KeyError):
+            study = optuna.load_study(study_name=sweep.name, storage=storage)
+        yield study
+
+
+def _requeue_orphans(study: optuna.Study) -> None:
+    """Close trials that an ended search left open, and queue their values, so that half-trained runs are finished first.
+
+    Only under the study's lease. Queued before they are closed: killed in between, a run is looked up twice rather than lost.
+    """
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        if values := trial.system_attrs.get("fixed_params", {}) | trial.params:
+            study.enqueue_trial(values)
+        study.tell(trial.number, state=TrialState.FAIL)
 
 
 class _Searcher(OptunaSearch):
     """Ray's Optuna searcher without its pickle: the study is in the home's database, and Tune is never restored."""
 
     deadline: float | None = None
+    full_disk: _FullDisk | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The values of the next trial; none after the deadline."""
         return self.FINISHED if is_spent(self.deadline) else super().suggest(trial_id)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Note an epoch; the report of a full disk is none, and the study may lie on that disk."""
+        if _FULL_DISK not in result:
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Note a trial's end, but leave those open that the deadline or a full disk ended: the next search queues them."""
+        disk_is_full = self.full_disk is not None and self.full_disk.stop_all()
+        if not disk_is_full and not (error and is_spent(self.deadline)):
+            super().on_trial_complete(trial_id, result, error)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore that never happens, and a database connection cannot be pickled."""
@@ -177,25 +265,26 @@ def _suggest(sweep: Sweep, trial: Any) -> None:
     sweep.space(trial)
 
 
-def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing: int, limits: Limits) -> None:
-    searcher = _Searcher(
-        partial(_suggest, sweep),
-        metric=METRIC,
-        mode="min",
-        sampler=optuna.samplers.TPESampler(seed=sweep.seed, n_startup_trials=8),
-        study_name=sweep.name,
-        storage=_storage(home),
-    )
-    searcher.deadline = limits.deadline
-    scheduler = None
-    if limits.stop_early:
-        scheduler = ASHAScheduler(time_attr="epoch", metric=METRIC, mode="min", grace_period=GRACE_EPOCHS, max_t=10**6)
-    share = {"CPU": 1.0, "GPU": resources.gpus / resources.concurrent if resources.gpus else 0.0}
-    trainable = tune.with_parameters(
-        search_trial, sweep=sweep, home=home, resources=resources, deadline=limits.deadline
-    )
-    with tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
-        run_config = quiet_run_config(Path(scratch))
+def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, limits: Limits) -> None:
+    full_disk = _FullDisk()
+    with _storage(home) as storage, tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
+        study = optuna.create_study(storage=storage, study_name=sweep.name, direction="minimize", load_if_exists=True)
+        _requeue_orphans(study)
+        missing = sweep.trials - len(study.get_trials(states=[TrialState.COMPLETE]))
+        if missing <= 0:  # another process has searched since the caller looked
+            return
+        searcher = _searcher(sweep, study, storage)
+        searcher.deadline, searcher.full_disk = limits.deadline, full_disk
+        scheduler = None
+        if limits.stop_early:
+            scheduler = ASHAScheduler(
+                time_attr="epoch", metric=METRIC, mode="min", grace_period=GRACE_EPOCHS, max_t=10**6
+            )
+        share = {"CPU": 1.0, "GPU": resources.gpus / resources.concurrent if resources.gpus else 0.0}
+        trainable = tune.with_parameters(
+            search_trial, sweep=sweep, home=home, resources=resources, deadline=limits.deadline
+        )
+        run_config = quiet_run_config(Path(scratch), full_disk)
         run_config.callbacks = [_Show(sweep, home, board)]
         tune.Tuner(
             tune.with_resources(trainable, share),
@@ -208,15 +297,41 @@ def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, missing:
             ),
             run_config=run_config,
         ).fit()
+    if full_disk.reason:
+        remedy = "free some space and type the same command again"
+        raise RunError(where=f"search {sweep.name}", rule=full_disk.reason, remedy=remedy)
+
+
+def _searcher(sweep: Sweep, study: optuna.Study, storage: RDBStorage) -> _Searcher:
+    """Its random numbers follow from the sweep's seed plus the number of the study's trials so far.
+
+    With the sweep's seed alone a search that goes on would suggest again what it began with.
+    """
+    seed = sweep.seed + len(study.get_trials(deepcopy=False))
+    return _Searcher(
+        partial(_suggest, sweep),
+        metric=METRIC,
+        mode="min",
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8),
+        study_name=sweep.name,
+        storage=storage,
+    )
 
 
 def search_trial(
     config: dict[str, Any], sweep: Sweep, home: Home, resources: Resources, deadline: float | None
 ) -> None:
-    """A function trainable: rebuild the run from the suggested values; answer from the store or fit it here."""
-    run = sweep.space(FixedTrial(config))
-    folder = _answered(run, home, resources, _report_epoch, deadline)
-    tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
+    """A function trainable: rebuild the run from the suggested values; answer from the store or fit it here.
+
+    A full disk is reported, not raised: Tune would try the trial again.
+    """
+    try:
+        run = sweep.space(FixedTrial(config))
+        folder = _answered(run, home, resources, _report_epoch, deadline)
+    except DiskFull as error:
+        tune.report({METRIC: math.inf, "epoch": 0, _FULL_DISK: str(error)})
+    else:
+        tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
 
 
 def _report_epoch(event: dict[str, Any]) -> None:
@@ -230,6 +345,7 @@ def _answered(
 
     Raises:
         RuntimeError: the run failed, now or earlier, or the deadline stopped it.
+        DiskFull: the run is not failed.
     """
     source = None if run.parent is None else _answered(run.parent, home, resources, _ignore, deadline)
     folder = home.store.folder(run_key(run, home))

@@ -18,7 +18,7 @@ from flag3d_ray.commands.options import (
     TrackOption,
     wide_console,
 )
-from flag3d_ray.commands.sweep import print_found
+from flag3d_ray.commands.sweep import print_found, too_few
 from flag3d_ray.home import Home
 from flag3d_ray.progress import Cell
 from flag3d_ray.run import Ablation
@@ -36,7 +36,7 @@ def demo(
     """Run the language ablation of HL-RAC on Ray, search the same space, and print Table 3's rows.
 
     It shows the platform, not the model's best: synthetic data, and a small network of the package to start from. A second
-    call answers from the store.
+    call answers from the store. Where an arm or a trial failed, it goes on and ends with exit code 1.
 
     Example: flag3d demo
     """
@@ -60,7 +60,10 @@ def demo(
         print_costs(console, cells)
         console.print(arms_table(ablation, cells))
         console.rule("2  Optuna searches the same space; its trials answer from the store")
-        print_found(console, search(*searched, stop_early=False, deadline=launch.deadline))
+        found = search(*searched, stop_early=False, deadline=launch.deadline)
+        print_found(console, found)
+        if found.completed < declared.TRIALS:
+            console.print(too_few(found, declared.TRIALS), markup=False, highlight=False)
         console.rule("3  Table 3, measured beside published")
         rows = launch.ensure(table3.runs(), "Table 3", table3.group)
         console.print(summary(rows))
@@ -71,6 +74,8 @@ def demo(
     for path in render.write(scored, launch.home):
         console.print(f"written: {path}", soft_wrap=True, highlight=False)
     console.print(f"done in {time.monotonic() - began:.0f} s; `flag3d ui` opens the runs in MLflow")
+    if found.completed < declared.TRIALS or any(cell.state == "failed" for cell in (*cells, *rows)):
+        raise SystemExit(1)
 
 
 def arms_table(ablation: Ablation, cells: Sequence[Cell]) -> Table:

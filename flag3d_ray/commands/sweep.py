@@ -22,7 +22,7 @@ from flag3d_ray.commands.options import (
 from flag3d_ray.home import Home
 
 if TYPE_CHECKING:
-    pass
+    from flag3d_ray.search import Found
 
 
 def sweep(
@@ -41,6 +41,8 @@ def sweep(
     home: HomeOption = None,
 ) -> None:
     """Search with Ray Tune and Optuna; typing it again continues the study. Bad trials are stopped early.
+
+    One process searches a study at a time. Where fewer trials than asked for are completed, the exit code is 1.
 
     Example: flag3d sweep hlrac --preset demo --trials 30
     """
@@ -67,12 +69,26 @@ def sweep(
         found = search(declared, launch.home, launch.resources, views, deadline=launch.deadline)
     print_found(console, found)
     print_costs(console, found.cells)
+    if found.completed < trials:
+        console.print(too_few(found, trials), markup=False, highlight=False)
+        raise SystemExit(1)
 
 
-def print_found(console: Console, found) -> None:
+def print_found(console: Console, found: "Found") -> None:
     """What a search found, in three lines."""
+    from flag3d_ray.search import IMPORTANCES
+
     parameters = ", ".join(f"{name} {value}" for name, value in found.parameters.items())
     console.print(f"{found.completed} trials completed, {found.stopped_early} of them stopped early")
     console.print(f"best arm: {parameters} (validation MAE {found.value:.4f}, held-out actions of the training side)")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in found.importances.items())
-    console.print(f"importance of the parameters (fANOVA, sums to 1): {shares or 'too few different trials'}")
+    console.print(f"importance of the parameters ({IMPORTANCES}, sums to 1): {shares or 'too few different trials'}")
+
+
+def too_few(found: "Found", asked: int) -> str:
+    """How many of the trials asked for are missing, why trials of this launch failed, and what to type."""
+    reasons = "; ".join(dict.fromkeys(cell.detail for cell in found.cells if cell.state == "failed" and cell.detail))
+    because = f": {reasons}" if reasons else ""
+    return (
+        f"{asked - found.completed} of {asked} trials did not complete{because}. Type the same command to try others."
+    )

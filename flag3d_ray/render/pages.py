@@ -44,7 +44,7 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 80rem; margin: 2rem aut
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
-th:first-child, td:last-child, th[scope=rowgroup], th[scope=row] { text-align: left; }
+th:first-child, th:last-child, td:last-child, th[scope=rowgroup], th[scope=row] { text-align: left; }
 th[scope=row] { font-weight: 500; }
 td span { display: block; color: var(--quiet); font-size: .85em; white-space: nowrap; }
 figure { margin: 2rem 0; }

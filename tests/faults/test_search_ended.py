@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from flag3d_ray.home import Home
 from tests.faults.driver import SECONDS, wait_for
 
-pytestmark = pytest.mark.slow
 TRIALS = 3
 
 
@@ -22,6 +22,16 @@ def home(tmp_path: Path, write_tiny: Callable[[Path], None]) -> Home:
     return home
 
 
+@contextmanager
+def sigint_not_ignored() -> Iterator[None]:
+    """A shell that starts pytest in the background has it ignore SIGINT, and a child would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def searching(home: Home) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Starts the search; whatever still runs at the end of a test is killed."""
@@ -30,7 +40,8 @@ def searching(home: Home) -> Iterator[Callable[[], subprocess.Popen[str]]]:
 
     def start() -> subprocess.Popen[str]:
         command = [str(Path(sys.executable).with_name("flag3d")), *words]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        with sigint_not_ignored():
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         return started[-1]
 
     yield start
@@ -39,6 +50,20 @@ def searching(home: Home) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.communicate()
 
 
+def test_a_child_hears_ctrl_c_where_pytest_ignores_it():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with sigint_not_ignored():
+            child = subprocess.Popen(["sleep", "60"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    child.send_signal(signal.SIGINT)
+
+    assert child.wait(timeout=30) == -signal.SIGINT
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("ends", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_search_that_is_ended_says_what_to_type_and_goes_on_there(home, searching, ends, code):
     first = searching()
