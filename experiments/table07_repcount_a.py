@@ -49,6 +49,7 @@ def table(
         title=printed.title,
         dataset=DATASET,
         preset=size.name,
+        printed_on="RepCountA",
         rows=tuple(_row(row, ran) for row in printed.rows),
         notes=(*NOTES, *protocol.notes(size, DATASET)),
     )

@@ -22,7 +22,7 @@ from flag3d_ray.errors import Flag3dError
 app = typer.Typer(
     name="flag3d",
     help="Run, search, compare and explain the experiments of FLAG3D++ on Ray.",
-    epilog="Start with: flag3d doctor && flag3d demo",
+    epilog="Example: flag3d doctor && flag3d demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -135,7 +135,7 @@ def test_a_test_set_of_one_action_is_pointed_out():
 
 
 def test_comparable_data_carry_no_warning():
-    scored = scored_table(scored_row(row("knn", "KNN"), verdicts=["close"] * 6), dataset="flag3d++", preset="paper")
+    scored = scored_table(scored_row(row("knn", "KNN"), verdicts=["close"] * 6), dataset="flag3d", preset="paper")
     assert render.warning(scored) == ""
     assert "NOT COMPARABLE" not in render.markdown(scored)
 

@@ -212,13 +212,13 @@ def test_on_synthetic_data_even_an_equal_number_is_not_comparable(home):
 )
 def test_verdict_on_comparable_data(printed, seeds, key, says):
     declared = row(0, published={} if printed is None else {key: printed})
-    comparable = table(declared, dataset="flag3d++", preset="paper")
+    comparable = table(declared, dataset="flag3d", preset="paper")
     assert verdict(comparable, declared, Column(key), Interval(0.30, 0.29, 0.31), seeds) == says
 
 
 def test_one_run_of_a_method_without_randomness_can_reproduce():
     declared = row(0, published={"mae": 0.3}, deterministic=True)
-    comparable = table(declared, dataset="flag3d++", preset="paper")
+    comparable = table(declared, dataset="flag3d", preset="paper")
     assert verdict(comparable, declared, Column("mae"), Interval(0.30, 0.29, 0.31), 1) == "reproduced"
 
 

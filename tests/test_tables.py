@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from flag3d_ray import tables
+from flag3d_ray.data.catalogue import READERS
 from flag3d_ray.errors import RunError
 from flag3d_ray.methods.counting.random_count import Random
 from flag3d_ray.run import DataSpec, Run
 from flag3d_ray.tables import (
+    PAPER_DATASET,
     VARIANTS,
     Column,
     Row,
@@ -66,12 +68,16 @@ def test_a_run_that_two_rows_share_is_listed_once_in_the_order_of_the_rows():
         ("synthetic", "paper", "synthetic - not comparable"),
         ("synthetic-demo", "demo", "synthetic - not comparable"),
         ("ui_prmd", "paper", "other data - not comparable"),
-        ("flag3d++", "tiny", "other preset - not comparable"),
-        ("flag3d++", "paper", ""),
+        ("flag3d", "tiny", "other preset - not comparable"),
+        ("flag3d", "paper", ""),
     ],
 )
 def test_only_the_papers_data_with_the_papers_preset_is_comparable(dataset, preset, says):
     assert table(dataset=dataset, preset=preset).incomparable == says
+
+
+def test_the_papers_data_have_the_name_that_their_reader_gives_them():
+    assert PAPER_DATASET in READERS
 
 
 def test_a_column_says_its_direction_and_its_formula():

@@ -11,9 +11,14 @@ from flag3d_ray.commands.data_convert import convert, template
 from flag3d_ray.commands.data_layouts import layouts
 from flag3d_ray.commands.data_splits import splits
 from flag3d_ray.commands.options import ExecutorOption, HomeOption, plain_console
+from flag3d_ray.errors import DataError
 from flag3d_ray.home import Home
 
-data = typer.Typer(help="Make, ingest and check datasets.", no_args_is_help=True)
+data = typer.Typer(
+    help="Make, ingest and check datasets.",
+    epilog="Example: flag3d data ingest ui_prmd ~/data/ui_prmd",
+    no_args_is_help=True,
+)
 
 _UNCUT = 10_000  # columns
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a dataset of that name.")]
@@ -34,7 +39,6 @@ def make(
     """
     from flag3d_ray.commands.launch import interruptible, make_dataset, resources
     from flag3d_ray.data.catalogue import SYNTHETIC
-    from flag3d_ray.errors import DataError
 
     console, place = plain_console(), Home.at(home)
     if name not in SYNTHETIC:
@@ -75,11 +79,14 @@ def ingest(
     Example: flag3d data ingest ui_prmd ~/data/ui_prmd
     """
     from flag3d_ray.commands.launch import interruptible, resources, writing
-    from flag3d_ray.data.catalogue import read_in, require_reader
+    from flag3d_ray.data.catalogue import OF_FOLDER, READERS, SYNTHETIC, read_in, require_reader
 
     console, place = plain_console(), Home.at(home)
     require_reader(reader, root)
     name = name or reader
+    if name != reader and name in {*SYNTHETIC, *READERS, *OF_FOLDER}:
+        rule = "the name of other data: tables would take these for them"
+        raise DataError(where=f"--name {name}", rule=rule, remedy="choose a name of your own")
     with (
         interruptible(console),
         place.new_dataset(name, force=force) as folder,

@@ -51,6 +51,9 @@ def check(
         remedy = "name another file, or remove it"
         raise DataError(where=str(write_exclusions), rule="exists already", remedy=remedy)
     console = wide_console()
+    if not reader and "/" in name:
+        remedy = f"say whose it is: flag3d data check {name} --reader NAME (flag3d data readers lists them)"
+        raise DataError(where=name, rule="a folder, and no dataset of this home", remedy=remedy)
     target, examine = _of_copy(Path(name), reader) if reader else _of_dataset(name, Home.at(home))
     with _progress(f"checking {target}", console if form == "table" else plain_console(stderr=True)) as told:
         report = examine(told)

@@ -32,7 +32,7 @@ def export_checkpoint(
     place = Home.at(home)
     found = [folder for folder in place.store if folder.key.startswith(key)] if key else []
     if len(found) != 1:
-        rule = f"the keys of {len(found)} runs begin so"
+        rule = f"the keys of {len(found) or 'no'} runs begin so"
         raise RunError(where=f"run {key!r}", rule=rule, remedy=packaged.what_to_name(place))
     if remarks is not None and not remarks.is_file():
         raise RunError(where=str(remarks), rule="no such file", remedy="name a Markdown file, or leave --remarks out")

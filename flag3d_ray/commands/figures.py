@@ -42,7 +42,9 @@ FusionOption = Annotated[
 ]
 
 figure = typer.Typer(
-    help="Draw a figure of the paper from runs of Table 3, which are made where they are missing.", no_args_is_help=True
+    help="Draw a figure of the paper from runs of Table 3, which are made where they are missing.",
+    epilog="Example: flag3d figure 8 --preset tiny",
+    no_args_is_help=True,
 )
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from flag3d_ray.plan.estimate import Asked
 
 plan = typer.Typer(
-    help="Predict cells, time, cost and disk of demo, table or sweep, without starting them.", no_args_is_help=True
+    help="Predict cells, time, cost and disk of demo, table or sweep, without starting them.",
+    epilog="Example: flag3d plan table 3 --preset tiny",
+    no_args_is_help=True,
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 

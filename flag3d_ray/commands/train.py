@@ -40,7 +40,7 @@ def train(
     ],
     preset: PresetOption = "tiny",
     dataset: DatasetOption = "",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and augmentation.")] = 0,
     text_encoder: EncoderOption = "",
     caption_level: Annotated[
         int, typer.Option("--caption-level", min=1, max=3, help="1 name, 2 details, 3 instructions.")
@@ -92,6 +92,11 @@ def train(
             where=f"method {method!r}", rule="not a method that runs", remedy=f"choose one of {', '.join(runs)}"
         )
     run = runs[method].with_seed(seed)
+    if init_from and (recipe == "published" or not run.train.epochs):
+        rule = (
+            "published recipes start from random weights" if run.train.epochs else f"{method} has no weights to train"
+        )
+        raise RunError(where=f"--init-from {init_from}", rule=rule, remedy="leave it out")
     if run.data.text is not None:
         encoder(run.data.text.encoder)  # a table shows `not run` and goes on, here there is nothing to go on with
         text = replace(run.data.text, caption_level=caption_level)
@@ -108,12 +113,12 @@ def train(
         run = run.excluding(dataset, stored_exclusions(launch, dataset, exclude))
         without = f"-without-{run.data.exclude}"
     with interruptible(console):
-        cells = launch.ensure([run], run.label, f"train-{preset}-{dataset}{without}")
+        cells = launch.ensure([run], "Training", f"train-{preset}-{dataset}{without}")
     require_finished(cells)
     said = f", without the sequences of list {run.data.exclude}" if without else ""
     console.print(f"{run.label}: test clips of {dataset}, split {run.data.split}, preset {preset}{said}")
     for name, value in cells[-1].folder.metrics().items():
-        console.print(f"  {name:18} {value:.4f}", highlight=False)
+        console.print(f"  {name:20} {value:.4f}", highlight=False)
     _print_next(console, cells[-1].folder, "" if home is None else str(home))
 
 

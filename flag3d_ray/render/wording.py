@@ -22,7 +22,7 @@ def warning(scored: ScoredTable) -> str:
         return ""
     return (
         f"{table.incomparable.upper()}. Measured on the data set '{table.dataset}' with the {table.preset} preset; the "
-        "numbers after the slash are the paper's, on FLAG3D++, and stand there for orientation only."
+        f"numbers after the slash are the paper's, on {table.printed_on}, and stand there for orientation only."
     )
 
 

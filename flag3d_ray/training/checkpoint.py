@@ -54,7 +54,7 @@ def load_tensors(path: StorePath) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except (SafetensorError, FileNotFoundError, ValueError) as error:
         rule = f"not a readable safetensors file ({error})"
-        remedy = "delete the run's folder, which is then computed anew; get a file of your own again"
+        remedy = "get the file again; a run whose folder you delete is computed anew"
         raise Damaged(where=str(path), rule=rule, remedy=remedy) from error
     except OSError as error:
         remedy = "look at the disk and the file's rights, then type the command again"

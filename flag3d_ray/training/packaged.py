@@ -73,7 +73,11 @@ def export_checkpoint(run_folder: RunFolder, destination: Path, card: str) -> Pa
     if not card.strip():
         raise RunError(where="card", rule="it is empty", remedy="write data, seeds, metrics and licence into it")
     found = load_run(run_folder)
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        rule = f"its folder cannot be made: {error.strerror}"
+        raise RunError(where=str(destination), rule=rule, remedy="name a folder elsewhere") from error
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.") as beside:
         hidden = Path(beside) / destination.name
         write_bytes(hidden / MODEL, read_bytes(run_folder.model))
@@ -102,7 +106,9 @@ def find_checkpoint(word: str, home: Home) -> StorePath:
     fitting = [folder for folder in home.store if folder.key.startswith(word)] if word else []
     if len(fitting) == 1:
         return fitting[0].path
-    rule = f"the keys of {len(fitting)} runs begin so" if fitting else "neither a folder nor the key of a run"
+    rule = (
+        f"the keys of {len(fitting)} runs begin so" if fitting else "no such file or folder, and no run's key begins so"
+    )
     raise RunError(where=f"checkpoint {word!r}", rule=rule, remedy=what_to_name(home))
 
 

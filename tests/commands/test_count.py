@@ -173,7 +173,7 @@ def test_long_tables_are_cut_in_print_and_whole_in_the_file(
         (("waving.npz", "--method", "transrac"), ("--method transrac", "--checkpoint")),
         (("waving.npz", "--method", "fourier", "--caption", "x"), ("--caption", "leave out")),
         (("waving.npz", "--method", "fourier", "--checkpoint", "x"), ("--checkpoint", "leave out")),
-        (("waving.npz", "--checkpoint", "x"), ("neither a folder nor the key of a run",)),
+        (("waving.npz", "--checkpoint", "x"), ("no run's key begins so",)),
         (("waving.npz", "--method", "fourier", "--rule", "peaks"), ("--rule peaks", "valley, quantile, cumulative")),
         (("waving.npz", "--method", "fourier", "--layout", "kinect"), ("unknown joint layout",)),
         (("waving.npz", "--method", "fourier", "--fps", "0"), ("--fps 0",)),

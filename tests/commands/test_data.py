@@ -109,6 +109,17 @@ def test_a_name_that_is_no_folder_name_everywhere_is_refused(flag3d: Flag3d, tmp
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("name", ["flag3d", "synthetic", "repcount_a"])
+def test_other_data_cannot_take_the_name_of_a_dataset_that_tables_know(
+    flag3d: Flag3d, tmp_path: Path, name: str
+) -> None:
+    assert flag3d("data", "template", tmp_path / "mine").code == 0
+    said = flag3d("data", "ingest", "open", tmp_path / "mine", "--name", name, "--home", tmp_path / "home")
+    assert said.code == 2
+    assert "a name of your own" in said.err
+    assert not (tmp_path / "home" / "data" / name).exists()
+
+
 def test_every_reader_is_listed(flag3d: Flag3d) -> None:
     said = flag3d("data", "readers")
     assert said.code == 0

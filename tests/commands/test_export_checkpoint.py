@@ -81,7 +81,7 @@ def test_a_run_that_has_not_ended_is_not_exported(
 @pytest.mark.parametrize(
     ("words", "rule"),
     [
-        (("nothing", "--licence", "CC0"), "the keys of 0 runs begin so"),
+        (("nothing", "--licence", "CC0"), "the keys of no runs begin so"),
         (("0123", "--licence", " "), "it is empty"),
         (("0123", "--licence", "CC0", "--remarks", "nowhere.md"), "no such file"),
     ],

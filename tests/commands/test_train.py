@@ -26,7 +26,7 @@ def test_a_trained_method_prints_its_metrics_and_is_cached_after_that(flag3d: Fl
     assert first.code == 0
     (folder,) = home.store
     for name, value in folder.metrics().items():
-        assert f"{name:18} {value:.4f}" in first.out
+        assert f"{name:20} {value:.4f}" in first.out
     written = folder.metrics_path.stat().st_mtime_ns
     second = flag3d("train", "fourier", *QUICK, "--home", home.root)
     said = first.out.splitlines()[-len(folder.metrics()) - 4 :]
@@ -87,3 +87,19 @@ def test_what_holds_no_weights_is_refused(flag3d: Flag3d, home: Home, tmp_path: 
     said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--init-from", tmp_path)
     assert said.code == 2
     assert "it holds no weights" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("fourier",), "fourier has no weights to train"),
+        (("transrac", "--recipe", "published"), "published recipes start from random weights"),
+    ],
+)
+def test_weights_for_what_does_not_start_from_any_are_refused(
+    flag3d: Flag3d, home: Home, tmp_path: Path, words: tuple[str, ...], rule: str
+) -> None:
+    said = flag3d("train", *words, *QUICK, "--home", home.root, "--init-from", tmp_path / "net.safetensors")
+    assert said.code == 2
+    assert rule in said.err
+    assert not home.store.root.exists()

@@ -190,7 +190,7 @@ def test_folders_and_keys_are_found_by_their_beginnings(
         find_checkpoint("0123", home)
     assert one.key in several.value.remedy
     assert other.key in several.value.remedy
-    with pytest.raises(RunError, match="neither a folder nor the key"):
+    with pytest.raises(RunError, match="no run's key begins so"):
         find_checkpoint("", home)
     with pytest.raises(RunError, match="neither a packaged checkpoint"):
         load_checkpoint(tmp_path)
