@@ -5,7 +5,7 @@ Speeds are measured by as many processes at a time as runs would go on at a time
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -81,9 +81,8 @@ def calibrate(
             if overheads in missing:
                 report("a launch of nothing")
                 known[overheads] = _launch(small, resources) | row
-            report(f"kinds of run: {len(missing & kinds.keys())}")
             lacking = {key: _at_hand(run, home, small, resources) for key, run in kinds.items() if key in missing}
-            known |= _measured(lacking, resources)
+            known |= _measured(lacking, resources, report)
             known |= {key: _encoding(name) for name, key in names.items() if key in missing}
         write_json(file, known)
     return Calibration(
@@ -131,14 +130,23 @@ def _launch(small: Home, resources: Resources) -> dict[str, float]:
     return {"launch": launch, "generation": generation, "trial": pace * places(resources)}
 
 
-def _measured(asked: Mapping[str, Measured], resources: Resources) -> dict[str, Any]:
+def _measured(asked: Mapping[str, Measured], resources: Resources, report: Report) -> dict[str, Any]:
     """Every kind, several at a time in processes of their own."""
     processes = min(places(resources), len(asked))
     if processes < 2:
-        return {key: measure(one).to_json() for key, one in asked.items()}
+        return _told(asked, map(measure, asked.values()), report)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        found: Sequence[Speed] = list(pool.map(measure, asked.values()))
-    return {key: speed.to_json() for key, speed in zip(asked, found, strict=True)}
+        return _told(asked, pool.map(measure, asked.values()), report)
+
+
+def _told(asked: Mapping[str, Measured], speeds: Iterable[Speed], report: Report) -> dict[str, Any]:
+    """The speeds by key, each awaited with a word: all together take a minute or more."""
+    found: dict[str, Any] = {}
+    waited = iter(speeds)
+    for number, (key, one) in enumerate(asked.items(), start=1):
+        report(f"kinds of run, {number} of {len(asked)}: {one.run.method.name}")
+        found[key] = next(waited).to_json()
+    return found
 
 
 def _encoding(name: str) -> dict[str, float]:

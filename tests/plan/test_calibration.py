@@ -88,7 +88,7 @@ def test_a_calibration_is_done_once_for_a_home_a_source_and_a_machine(fresh_home
     first = calibrate([run, tiny_run(seed=1)], ["lexical"], home, LOCAL, said.append)
 
     assert list(first.speeds) == [speed_key(run, LOCAL)]
-    assert said == ["a launch of nothing", "kinds of run: 1"]
+    assert said == ["a launch of nothing", "kinds of run, 1 of 1: transrac"]
     assert first.overheads.launch > 0
     assert first.overheads.row > 0
     assert first.overheads.row_bytes > 1000
