@@ -8,7 +8,8 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,45 @@ def disk_full_is_named(path: StorePath) -> Iterator[None]:
             raise
         rule, remedy = "no space left on the disk", "free some space and type the same command again"
         raise DiskFull(where=str(path), rule=rule, remedy=remedy) from error
+
+
+def require_writable(folder: Path, names: Sequence[str], where: str) -> None:
+    """Try whether files of these names can be written to a folder, before their content is computed; nothing is left.
+
+    Args:
+        where: how the user named the folder, for messages.
+
+    Raises:
+        RunError: something in the way is a file, one of the files is a folder, or nothing may be written there.
+        DiskFull: no space is left.
+    """
+    remedy = "name a folder that files can be written to"
+    try:
+        made = [one for one in (folder, *folder.parents) if not one.exists()]
+        above = folder.parents[len(made) - 1] if made else folder
+        if not above.is_dir():
+            rule = f"{above} is a file, where a folder is needed"
+            raise RunError(where=where, rule=rule, remedy=remedy)
+        if taken := [folder / name for name in names if (folder / name).is_dir()]:
+            rule = f"{taken[0]} is a folder, where a file is to be written"
+            raise RunError(where=where, rule=rule, remedy="move it away, or name another folder")
+        with disk_full_is_named(folder):
+            _try_to_write(folder, made)
+    except OSError as error:
+        rule = f"{folder} cannot be written to ({error.strerror})"
+        raise RunError(where=where, rule=rule, remedy=remedy) from None
+
+
+def _try_to_write(folder: Path, made: Sequence[Path]) -> None:
+    """Make the folder and a file without a name in it; then take away the folders that were `made`, innermost first."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    finally:
+        for one in made:
+            with contextlib.suppress(OSError):  # another process may have written to it by now
+                one.rmdir()
 
 
 @contextlib.contextmanager

@@ -92,7 +92,6 @@ def search(
     Raises:
         DataError: the dataset is missing or damaged.
         BudgetSpent: the deadline has passed before all trials were completed.
-        DiskFull: the study cannot be written.
         RunError: another process searches this study; a disk is full; or no trial at all is completed.
     """
     board = Board()

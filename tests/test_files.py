@@ -9,7 +9,7 @@ import pytest
 
 from flag3d_ray import files
 from flag3d_ray.errors import RunError
-from flag3d_ray.files import DiskFull, atomic_path, read_json, write_bytes, write_json
+from flag3d_ray.files import DiskFull, atomic_path, read_json, require_writable, write_bytes, write_json
 
 
 def _everything(folder: Path) -> dict[str, bytes]:
@@ -112,3 +112,49 @@ def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(RunError, match=r"a\.json.*not valid JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("folder", ["here", "here/is", "not/yet/there"])
+def test_a_place_that_can_be_written_to_is_left_as_it_was(tmp_path: Path, folder: str) -> None:
+    write_bytes(tmp_path / "here" / "is" / "a", b"old")
+    before = sorted(tmp_path.rglob("*"))
+    require_writable(tmp_path / folder, ("a",) if folder == "here/is" else ("is.csv",), "--out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "text"),
+    [
+        ("file", "file is a file, where a folder is needed"),
+        ("file/below/it", "file is a file, where a folder is needed"),
+        (".", "taken.csv is a folder, where a file is to be written"),
+        ("x" * 300, "cannot be written to (File name too long)"),
+    ],
+    ids=["file", "below", "folder", "long"],
+)
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, folder: str, text: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "taken.csv").mkdir()
+    with pytest.raises(RunError) as refused:
+        require_writable(tmp_path / folder, ("free.csv", "taken.csv"), "--out here")
+    assert text in refused.value.rule
+    assert refused.value.where == "--out here"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.csv"]
+
+
+def test_a_place_on_a_disk_that_only_reads_is_named_and_no_folder_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(RunError, match="Read-only file system"):
+        require_writable(tmp_path / "x" / "y", (), "--out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", _no_space)
+    with pytest.raises(DiskFull):
+        require_writable(tmp_path, (), "--out")

@@ -1,5 +1,7 @@
 """`flag3d count`: how many repetitions a recording holds, and where they are. It reads joints and no label."""
 
+import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Rows of the table that is printed."""
+TABLE, PICTURE = "segments.csv", "count.png"
 
 
 def count(
@@ -33,7 +36,9 @@ def count(
         typer.Option("--fps", help="Frames per second.", show_default="the file's; 120 for CMU's joints, else 30"),
     ] = None,
     unit: Annotated[str, typer.Option("--unit", help="m, cm or mm.", show_default="recognised by the trunk")] = "",
-    up: Annotated[str, typer.Option("--up", help="The axis that points up: y, z, x, -y, -z or -x.")] = "y",
+    up: Annotated[
+        str, typer.Option("--up", help="The axis that points up: y, z, x, -y, -z or -x.", show_default="y")
+    ] = "",
     start: Annotated[float, typer.Option("--from", help="Count from this second on.")] = 0.0,
     end: Annotated[float | None, typer.Option("--to", help="Count up to this second.", show_default="the end")] = None,
     caption: Annotated[
@@ -55,7 +60,9 @@ def count(
     ] = "valley",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for segments.csv and count.png.", show_default="counts/FILE in the home"),
+        typer.Option(
+            "--out", help="Folder for segments.csv and count.png.", show_default="counts/FILE-DIGEST in the home"
+        ),
     ] = None,
     home: HomeOption = None,
 ) -> None:
@@ -69,11 +76,11 @@ def count(
     place, console = Home.at(home), wide_console()
     from flag3d_ray.counting import count_recording
     from flag3d_ray.data.recording import read_recording
+    from flag3d_ray.files import require_writable
 
     known_rule = _rule(rule)
-    target = out or place.local / "counts" / file.stem
-    if target.exists() and not target.is_dir():
-        raise RunError(where=f"--out {target}", rule="a file, where a folder is needed", remedy="name another folder")
+    target = out or place.local / "counts" / own_name(file)
+    require_writable(target, (TABLE, PICTURE), f"--out {target}" if out else f"--home {place.root}")
     recording = read_recording(file, layout=layout, fps=fps, unit=unit, up=up, seconds=(start, end))
     recording, counters = _counters(recording, method, checkpoint or [], caption, place)
     try:
@@ -83,7 +90,12 @@ def count(
         console.print("\nInterrupted: nothing was written.")
         raise SystemExit(130) from None
     _print(console, file, recording, counters, found)
-    for path in _write(target, file, recording, counters, found):
+    try:
+        written = _write(target, file, recording, counters, found)
+    except OSError as error:
+        rule, remedy = f"cannot be written to ({error.strerror or error})", "name another folder with --out"
+        raise RunError(where=str(target), rule=rule, remedy=remedy) from error
+    for path in written:
         console.print(f"written: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -153,7 +165,13 @@ def _print(
         grid.add_row(str(number), f"{first:.2f}", f"{last:.2f}", f"{last - first:.2f}")
     console.print(grid)
     if (more := len(found.segments_K2) - SHOWN) > 0:
-        console.print(f"and {more} more in segments.csv", highlight=False)
+        console.print(f"and {more} more in {TABLE}", highlight=False)
+
+
+def own_name(file: Path) -> str:
+    """Name of the folder for a recording's result: no two files share one, and a file counted again has the same."""
+    digest = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:8]
+    return f"{file.stem[:40]}-{digest}"
 
 
 def headline(found: "Count") -> str:
@@ -200,7 +218,7 @@ def _write(
         first_s=recording.first / recording.fps,
     )
     figure = count_figure(shown)
-    table, picture = target / "segments.csv", target / "count.png"
+    table, picture = target / TABLE, target / PICTURE
     with atomic_path(table) as csv_part, atomic_path(picture) as png_part:
         lines = ["repetition,start_s,end_s,start_frame,end_frame"]
         lines += [f"{n},{a:.3f},{b:.3f},{first},{end}" for n, a, b, first, end in rows(found, recording)]

@@ -81,10 +81,72 @@ def test_a_recording_is_counted_without_any_network(flag3d: Flag3d, file: Path, 
 
 
 def test_files_lie_in_the_home_where_no_folder_is_named(flag3d: Flag3d, file: Path, tmp_path: Path) -> None:
-    said = flag3d("count", file, "--method", "wavelet", "--home", tmp_path / "home")
-    assert said.code == 0
-    assert (tmp_path / "home" / "counts" / "waving" / "segments.csv").is_file()
-    assert f"written: {tmp_path / 'home' / 'counts' / 'waving' / 'count.png'}" in said.out
+    for _ in range(2):
+        said = flag3d("count", file, "--method", "wavelet", "--home", tmp_path / "home")
+        assert said.code == 0
+    (folder,) = (tmp_path / "home" / "counts").iterdir()
+    assert folder.name.startswith("waving-")
+    assert (folder / "segments.csv").is_file()
+    assert f"written: {folder / 'count.png'}" in said.out
+
+
+def test_recordings_of_one_name_do_not_overwrite_each_other(
+    flag3d: Flag3d, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other" / file.name
+    other.parent.mkdir()
+    np.savez(other, joints=person(6.0), fps=FPS)
+    np.save(file.with_suffix(".npy"), person(3.0))
+    monkeypatch.chdir(tmp_path)
+    for path in (file, other, file.with_suffix(".npy"), file.name):
+        assert flag3d("count", path, "--method", "fourier", "--home", tmp_path / "home").code == 0
+    folders = (tmp_path / "home" / "counts").iterdir()
+    assert sorted(len(rows(folder)) for folder in folders) == [2, COUNT // 2, COUNT]
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_counting(
+    flag3d: Flag3d, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(counting, "count_recording", lambda *_, **__: pytest.fail("counted"))
+    (tmp_path / "afile").touch()
+    (tmp_path / "taken" / "segments.csv").mkdir(parents=True)
+    (tmp_path / "taken" / "count.png").write_bytes(b"old")
+    for words, texts in {
+        ("--out", "afile/sub"): ("--out afile/sub", "afile is a file, where a folder is needed"),
+        ("--home", "afile"): ("--home", "afile is a file, where a folder is needed"),
+        ("--out", "taken"): ("--out taken", "segments.csv is a folder, where a file is to be written"),
+        ("--out", "/proc/nothing"): ("--out /proc/nothing", "cannot be written to"),
+    }.items():
+        said = flag3d("count", file, "--method", "fourier", *words)
+        assert said.code == 2
+        printed = " ".join(said.err.split())
+        assert [text for text in texts if text not in printed] == [], printed
+    assert (tmp_path / "taken" / "count.png").read_bytes() == b"old"
+
+
+def test_a_place_that_is_lost_while_counting_is_named(
+    flag3d: Flag3d, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", gone)
+    said = flag3d("count", file, "--method", "fourier", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "cannot be written to (Permission denied)" in said.err
+
+
+def test_axes_that_look_wrong_are_asked_about_and_an_answer_is_taken(flag3d: Flag3d, tmp_path: Path) -> None:
+    joints_TVC = person()
+    joints_TVC[:, FLAG3D24.index("head"), 1] = 1.6
+    np.savez(tmp_path / "z.npz", joints=joints_TVC[..., [0, 2, 1]] * (1, -1, 1), fps=FPS)
+    words = ("count", tmp_path / "z.npz", "--method", "fourier", "--out", tmp_path / "out")
+    assert "if z is up, say --up z" in flag3d(*words).out
+    for up in ("z", "-z"):
+        said = flag3d(*words, "--up", up)
+        assert said.code == 0
+        assert "is up" not in said.out
 
 
 def test_a_part_is_counted_and_its_seconds_are_those_of_the_file(flag3d: Flag3d, file: Path, tmp_path: Path) -> None:
@@ -178,6 +240,9 @@ def test_long_tables_are_cut_in_print_and_whole_in_the_file(
         (("waving.npz", "--method", "fourier", "--layout", "kinect"), ("unknown joint layout",)),
         (("waving.npz", "--method", "fourier", "--fps", "0"), ("--fps 0",)),
         (("waving.npz", "--method", "fourier", "--from", "20"), ("--from and --to",)),
+        (("waving.npz", "--method", "fourier", "--from", "nan"), ("--from nan", "no number of seconds")),
+        (("waving.npz", "--method", "fourier", "--to", "inf"), ("--to inf", "no number of seconds")),
+        (("waving.npz", "--method", "fourier", "--unit", "mm"), ("--unit mm", "0.0005 m apart", "--unit m would fit")),
         (("waving.npz", "--method", "fourier", "--out", "waving.npz"), ("a file, where a folder is needed",)),
         (("nan.npz", "--method", "fourier"), ("frame 5", "joint pelvis", "--from and --to")),
         (("22.npz", "--method", "fourier"), ("22 joints without names", "--layout")),

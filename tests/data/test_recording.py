@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from flag3d_ray.data.readers import cmu, cmu_actions
-from flag3d_ray.data.readers.open_format_joints import column_names
+from flag3d_ray.data.readers.open_format_joints import TURNS, column_names
 from flag3d_ray.data.recording import Recording, has_trunk, read_recording, trunk_length
 from flag3d_ray.errors import DataError
 from flag3d_ray.sample import Sample
-from flag3d_ray.skeleton import LAYOUTS, NTU25, layout
+from flag3d_ray.skeleton import FLAG3D24, LAYOUTS, NTU25, layout
 
 BVH = """HIERARCHY
 ROOT Hips
@@ -35,12 +35,15 @@ Frame Time: 0.05
 
 @pytest.fixture
 def joints_TVC(tiny_sample: Callable[[int], Sample]) -> np.ndarray:
-    """90 frames of flag3d24, trunk half a metre."""
+    """90 frames of flag3d24, upright, trunk half a metre."""
     joints_TVC = tiny_sample(3).joints_MTVC[0].copy()[:90]
     skeleton = layout("flag3d24")
     for name, height in (("hip", 0.9), ("shoulder", 1.4)):
         for side, across in (("left", 0.15), ("right", -0.15)):
             joints_TVC[:, skeleton.index(f"{side}_{name}")] = (across, height, 0.0)
+    joints_TVC[:, skeleton.index("head")] = joints_TVC[:, skeleton.index("pelvis")] + np.array(
+        (0.0, 0.7, 0.0), np.float32
+    )
     return joints_TVC
 
 
@@ -142,6 +145,67 @@ def test_another_axis_may_point_up(npz, joints_TVC: np.ndarray) -> None:
     same(read_recording(npz(joints=z_up, fps=30), up="z"), joints_TVC)
 
 
+@pytest.mark.parametrize("up", ["z", "-z", "x", "-x", "-y"])
+def test_a_trunk_along_another_axis_is_asked_about_unless_up_is_said(npz, joints_TVC: np.ndarray, up: str) -> None:
+    back = np.empty_like(joints_TVC)
+    for target, (taken, sign) in enumerate(TURNS[up]):
+        back[..., taken] = sign * joints_TVC[..., target]
+    path = npz(joints=back, fps=30)
+    (note,) = read_recording(path, layout="flag3d24").notes
+    assert f"the trunk points along {up}: if {up} is up, say --up {up}" in note
+    for said in (up, "y"):
+        assert read_recording(path, layout="flag3d24", up=said).notes == ()
+
+
+def test_an_upright_person_and_one_who_bends_are_not_asked_about(npz, joints_TVC: np.ndarray) -> None:
+    for trunk in ((0, 0.7, 0), (0, 0.5, 0.5)):
+        joints_TVC[:, FLAG3D24.index("head")] = joints_TVC[:, FLAG3D24.index("pelvis")] + np.array(trunk, np.float32)
+        assert read_recording(npz(joints=joints_TVC, fps=30), layout="flag3d24").notes == ()
+
+
+def test_a_unit_that_makes_a_dwarf_is_doubted_and_one_that_fits_is_not(npz, joints_TVC: np.ndarray) -> None:
+    path = npz(joints=joints_TVC * 100, fps=30)
+    (note,) = read_recording(path, unit="mm", layout="flag3d24").notes
+    assert "hips and shoulders are 0.05 m apart" in note
+    assert "--unit cm would fit" in note
+    assert read_recording(path, unit="cm", layout="flag3d24").notes == ()
+
+
+@pytest.mark.parametrize("said", ["", "flag3d24"])
+def test_joints_in_another_order_are_put_right_by_their_names(npz, joints_TVC: np.ndarray, said: str) -> None:
+    order = np.random.default_rng(0).permutation(24)
+    names = np.array(FLAG3D24.joints)
+    recording = read_recording(npz(joints=joints_TVC[:, order], fps=30, names=names[order]), layout=said)
+    same(recording, joints_TVC)
+    assert (recording.layout, recording.notes) == (
+        "flag3d24",
+        ("joints put into the order of flag3d24 by their names",),
+    )
+    assert read_recording(npz(joints=joints_TVC, fps=30, names=names), layout=said).notes == ()
+
+
+def test_names_of_a_dataset_in_another_order_are_put_right_too(npz) -> None:
+    joints_TVC = np.random.default_rng(0).normal(0, 0.2, (5, 31, 3)).astype(np.float32)
+    path = npz(joints=joints_TVC[:, ::-1], names=np.array(cmu.NAMES[::-1]), fps=120)
+    for said in ("", "cmu31"):
+        same(read_recording(path, unit="m", layout=said), joints_TVC)
+
+
+def test_names_that_no_layout_has_are_taken_in_the_order_of_the_one_asked_for_aloud(
+    npz, joints_TVC: np.ndarray
+) -> None:
+    recording = read_recording(npz(joints=joints_TVC, fps=30, names=np.array(["a"] * 24)), layout="flag3d24")
+    same(recording, joints_TVC)
+    assert recording.notes == ("joints named a, a, a, ... are taken in the order of flag3d24, as --layout says",)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("coco17", 2), ("coco17_scored", 3)])
+def test_named_joints_in_pixels_are_recognised_with_and_without_scores(npz, name: str, channels: int) -> None:
+    joints_TVC = np.random.default_rng(0).uniform(0, 500, (10, 17, channels)).astype(np.float32)
+    path = npz(joints=joints_TVC, names=np.array(layout(name).joints), fps=25)
+    same(read_recording(path), joints_TVC[..., :2])
+
+
 def test_a_part_is_read_and_says_where_it_begins(npz, joints_TVC: np.ndarray) -> None:
     joints_TVC[:30] = np.nan
     path = npz(joints=joints_TVC, fps=30)
@@ -171,8 +235,8 @@ def test_every_layout_but_that_of_markers_has_a_trunk() -> None:
 @pytest.mark.parametrize(
     ("change", "options", "text"),
     [
-        ({"joints": None, "keypoints": 1}, {}, "missing array joints; there are: fps, keypoints"),
-        ({"shape": (90, 24)}, {}, "must be [T, V, C]"),
+        ({"joints": None, "keypoints": 1}, {}, "missing array joints or positions; there are: fps, keypoints"),
+        ({"shape": (90, 24)}, {}, "must be an array of numbers [frames, joints, coordinates], found float32 [90, 24]"),
         ({"shape": (90, 24, 2)}, {}, "where flag3d24 has [T, 24, 3]"),
         ({"shape": (90, 22, 3)}, {}, "22 joints without names: no layout is recognised"),
         ({"shape": (90, 24, 3)}, {"layout": "ntu25"}, "where ntu25 has [T, 25, 3]"),
@@ -185,11 +249,34 @@ def test_every_layout_but_that_of_markers_has_a_trunk() -> None:
         ({}, {"seconds": (5.0, None)}, "--from and --to"),
         ({}, {"seconds": (2.0, 1.0)}, "--from and --to"),
         ({}, {"seconds": (-1.0, None)}, "--from and --to"),
+        ({}, {"seconds": (np.nan, None)}, "--from nan: no number of seconds"),
+        ({}, {"seconds": (-np.inf, None)}, "--from -inf: no number of seconds"),
+        ({}, {"seconds": (1e308, None)}, "--from 1e+308: no number of seconds"),
+        ({}, {"seconds": (0.0, np.nan)}, "--to nan: no number of seconds"),
+        ({}, {"seconds": (0.0, np.inf)}, "--to inf: no number of seconds"),
         ({"value": np.nan}, {}, "frame 7: NaN or infinity at joint spine2 (1 frames"),
         ({"value": np.inf}, {}, "NaN or infinity"),
         ({"still": 0.0}, {}, "hips and shoulders are in one point"),
+        ({"still": 0.0}, {"unit": "m"}, "hips and shoulders are in one point"),
+        ({"times": 1e-30}, {}, "hips and shoulders are in one point"),
+        ({"times": 1e30}, {}, "away: that is no person"),
+        ({"value": 1e30}, {}, "frame 7: joint spine2 is 1e+30 away"),
+        ({}, {"unit": "mm"}, "--unit mm: hips and shoulders are 0.0005 m apart in that unit"),
+        ({"times": 1000}, {"unit": "m"}, "look whether the unit is right: --unit mm would fit"),
         ({"persons": 2}, {}, "2 persons of 2 are there"),
         ({"names": ["a"] * 24}, {}, "joints named a, a, a, a"),
+        ({"names": ["a"] * 23}, {}, "23 names for 24 joints"),
+        (
+            {"names": FLAG3D24.joints},
+            {"layout": "smpl24"},
+            "its joints have the names of flag3d24, not those of smpl24",
+        ),
+        ({"names": [*FLAG3D24.joints[1:], "x"]}, {}, "no layout is recognised"),
+        (
+            {"names": [*FLAG3D24.joints[1:], "x"]},
+            {"layout": "flag3d24"},
+            "joint 0 is called spine1, where flag3d24 has pelvis",
+        ),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -200,6 +287,8 @@ def test_what_cannot_be_counted_is_refused_with_a_remedy(
         joints_TVC = np.resize(joints_TVC, change["shape"])
     if "value" in change:
         joints_TVC[7, 2, 1] = change["value"]
+    if "times" in change:
+        joints_TVC *= np.float32(change["times"])
     if "still" in change:
         joints_TVC[:] = change["still"]
     joints = np.stack([joints_TVC] * change["persons"]) if "persons" in change else joints_TVC

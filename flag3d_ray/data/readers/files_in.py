@@ -32,6 +32,8 @@ _MALFORMED = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError,
 _DAMAGED = (*_MALFORMED, OSError, EOFError, RuntimeError, MemoryError)
 _UNZIPPED_BADLY = (*_DAMAGED, zipfile.BadZipFile, zlib.error)
 _COPY_AGAIN = "copy the file again from where it came, or move it out of the folder"
+_WORDS = {"fiu": "number", "U": "text"}
+"""Kinds of type that have a name among people."""
 
 Shape = Sequence[str | int]
 """What an array must be: a number where an axis has one length, a letter where it has any, as in `("T", 24, 3)`."""
@@ -285,12 +287,13 @@ def integer(where: str, cells: Mapping[str, str], column: str, *, least: int = 0
     return int(number)
 
 
-def load_npy(path: Path, shape: Shape, kinds: str = "f") -> np.ndarray:
+def load_npy(path: Path, shape: Shape, kinds: str = "f", remedy: str = _COPY_AGAIN) -> np.ndarray:
     """The array of a .npy file, in the machine's own byte order. Its header is judged before anything else is read.
 
     Args:
         shape: what it must be, for instance `("T", 24, 3)`.
         kinds: numpy's kinds of type that are accepted: f floating point, i and u integers, U text, b truth values.
+        remedy: what to do about an array or a file that is not as it must be.
 
     Raises:
         DataError: a pickle, an array of objects, another type or shape, larger than `MOST_BYTES`, damaged or cut off.
@@ -298,12 +301,12 @@ def load_npy(path: Path, shape: Shape, kinds: str = "f") -> np.ndarray:
     try:
         refuse_pickle(path)
         with path.open("rb") as file:
-            return _array(str(path), file, shape, kinds)
+            return _array(str(path), file, shape, kinds, remedy)
     except _DAMAGED as error:
-        raise DataError(where=str(path), rule=f"not a readable .npy file ({error})", remedy=_COPY_AGAIN) from None
+        raise DataError(where=str(path), rule=f"not a readable .npy file ({error})", remedy=remedy) from None
 
 
-def load_npz(path: Path, arrays: Mapping[str, tuple[Shape, str]]) -> dict[str, np.ndarray]:
+def load_npz(path: Path, arrays: Mapping[str, tuple[Shape, str]], remedy: str = _COPY_AGAIN) -> dict[str, np.ndarray]:
     """Arrays of a .npz file by name, each with the shape and kinds that `load_npy` takes; others in it are not read.
 
     Raises:
@@ -314,23 +317,23 @@ def load_npz(path: Path, arrays: Mapping[str, tuple[Shape, str]]) -> dict[str, n
         refuse_pickle(path)
         if (size := path.stat().st_size) > MOST_BYTES:
             rule = f"{size} bytes, more than {MOST_BYTES}: it is not read"
-            raise DataError(where=str(path), rule=rule, remedy=_COPY_AGAIN)
+            raise DataError(where=str(path), rule=rule, remedy=remedy)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if absent := [name for name in arrays if f"{name}.npy" not in names]:
                 there = ", ".join(name.removesuffix(".npy") for name in names[:8]) or "none"
                 rule = f"missing array {', '.join(absent)}; there are: {there}"
-                raise DataError(where=str(path), rule=rule, remedy=_COPY_AGAIN)
+                raise DataError(where=str(path), rule=rule, remedy=remedy)
             found = {}
             for name, (shape, kinds) in arrays.items():
                 with archive.open(f"{name}.npy") as file:
-                    found[name] = _array(f"{path}, {name}", file, shape, kinds)
+                    found[name] = _array(f"{path}, {name}", file, shape, kinds, remedy)
             return found
     except _UNZIPPED_BADLY as error:
-        raise DataError(where=str(path), rule=f"not a readable .npz file ({error})", remedy=_COPY_AGAIN) from None
+        raise DataError(where=str(path), rule=f"not a readable .npz file ({error})", remedy=remedy) from None
 
 
-def _array(where: str, file: IO[bytes] | io.BufferedIOBase, shape: Shape, kinds: str) -> np.ndarray:
+def _array(where: str, file: IO[bytes] | io.BufferedIOBase, shape: Shape, kinds: str, remedy: str) -> np.ndarray:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     found, _, dtype = read(file)
@@ -339,14 +342,16 @@ def _array(where: str, file: IO[bytes] | io.BufferedIOBase, shape: Shape, kinds:
         rule = "an array of Python objects, which is a pickle and could run any code when loaded"
         raise DataError(where=where, rule=rule, remedy="convert it to plain arrays where it came from")
     wanted = f"[{', '.join(map(str, shape))}] of kind {' or '.join(kinds)}"
+    if word := _WORDS.get(kinds):
+        wanted = f"an array of {word}s [{', '.join(map(str, shape))}]" if shape else f"one {word}"
     fits = len(found) == len(shape) and all(
         size >= 0 if isinstance(axis, str) else size == axis for axis, size in zip(shape, found, strict=True)
     )
     if dtype.kind not in kinds or not fits:
-        raise DataError(where=where, rule=f"must be {wanted}, found {said}", remedy=_COPY_AGAIN)
+        raise DataError(where=where, rule=f"must be {wanted}, found {said}", remedy=remedy)
     if math.prod(found) * dtype.itemsize > MOST_BYTES:
         rule = f"more than {MOST_BYTES} bytes, found {said}: it is not read"
-        raise DataError(where=where, rule=rule, remedy="cut the recording into parts, or move it out of the folder")
+        raise DataError(where=where, rule=rule, remedy="cut the recording into parts, or leave it out")
     file.seek(0)
     array = np.lib.format.read_array(file, allow_pickle=False)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
