@@ -87,8 +87,8 @@ def test_mlflow_runs_on_the_heads_loopback_where_the_head_looks_for_it(written: 
     (command,) = [line for line in written["head_start_ray_commands"] if "mlflow server" in line]
     words = shlex.split(command.partition("mlflow server")[2].partition(" > ")[0])
     place = Place("127.0.0.1", "127.0.0.1", 5000)
-    ours = _command(Path("/mnt/flag3d/mlflow.db"), Path("/mnt/flag3d/mlruns"), place)
-    ours = ours[ours.index("server") + 1 :]
+    ours = _command(Path("/mnt/flag3d/mlruns"), place)
+    ours = ["--backend-store-uri", "sqlite:////mnt/flag3d/mlflow.db", *ours[ours.index("server") + 1 :]]
     assert dict(zip(words[::2], words[1::2], strict=True)) == dict(zip(ours[::2], ours[1::2], strict=True))
     assert written["docker"]["head_run_options"] == ["--env MLFLOW_TRACKING_URI=http://127.0.0.1:5000"]
 
