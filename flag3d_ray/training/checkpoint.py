@@ -54,7 +54,7 @@ def load_tensors(path: StorePath) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except (SafetensorError, FileNotFoundError, ValueError) as error:
         rule = f"not a readable safetensors file ({error})"
-        remedy = "get the file again; a run whose folder you delete is computed anew"
+        remedy = "a run: delete the run's folder, which is then computed anew; a file of your own: get it again"
         raise Damaged(where=str(path), rule=rule, remedy=remedy) from error
     except OSError as error:
         remedy = "look at the disk and the file's rights, then type the command again"
