@@ -52,8 +52,9 @@ def check(
         raise DataError(where=str(write_exclusions), rule="exists already", remedy=remedy)
     console = wide_console()
     if not reader and "/" in name:
-        remedy = f"say whose it is: flag3d data check {name} --reader NAME (flag3d data readers lists them)"
-        raise DataError(where=name, rule="a folder, and no dataset of this home", remedy=remedy)
+        rule = "not a name for a dataset of this home"
+        remedy = "a copy of a dataset has a reader: add --reader NAME (flag3d data readers lists them)"
+        raise DataError(where=f"dataset {name!r}", rule=rule, remedy=remedy)
     target, examine = _of_copy(Path(name), reader) if reader else _of_dataset(name, Home.at(home))
     with _progress(f"checking {target}", console if form == "table" else plain_console(stderr=True)) as told:
         report = examine(told)
