@@ -105,7 +105,7 @@ class ClusterNodes:
         raise RuntimeError(f"{nodes} nodes did not start within {START_SECONDS:.0f} s:\n{logs}")
 
     def _is_of(self, process: subprocess.Popen, ray_node: str) -> bool:
-        return any(f"--node_id={ray_node}" in child.cmdline() for child in _tree(process))
+        return any(f"--node_id={ray_node}" in _words(child) for child in _tree(process))
 
     def _end(self, process: subprocess.Popen) -> None:
         tree = _tree(process)
@@ -114,6 +114,13 @@ class ClusterNodes:
                 member.kill()
         psutil.wait_procs(tree, timeout=20)
         process.poll()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # Ray's workers come and go
+        return []
 
 
 def _tree(process: subprocess.Popen) -> list[psutil.Process]:
