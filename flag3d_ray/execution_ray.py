@@ -30,7 +30,7 @@ FitAll = Callable[[Sequence[Trial]], None]
 LOSSES = 3  # nodes or processes that a run may lose in one launch; then it is not the machines but the run
 LOST = f"its process or node was lost {LOSSES + 1} times"
 """The reason in the record of such a run. A process that the system ends for want of memory (exit code 137) looks so."""
-_FULL_DISK = "full_disk"
+FULL_DISK = "full_disk"
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def _fit_trials(trials: Sequence[Trial]) -> None:
         return
     resources = trials[0].resources
     share = {"CPU": 1.0, "GPU": resources.gpus / resources.concurrent if resources.gpus else 0.0}
-    full_disk = _FullDisk()
+    full_disk = FullDisk()
     with tempfile.TemporaryDirectory(prefix="flag3d-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(tune_trial, share),
@@ -92,13 +92,13 @@ def quiet_run_config(scratch: Path, stop: tune.Stopper | None = None, chaos_loss
     return tune.RunConfig(name="flag3d", storage_path=str(scratch), verbose=0, failure_config=failures, stop=stop)
 
 
-class _FullDisk(tune.Stopper):
+class FullDisk(tune.Stopper):
     """Ends the launch when a trial reports a full disk: every other one would meet it too, an epoch later."""
 
     reason = ""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        self.reason = result.get(_FULL_DISK, self.reason)
+        self.reason = result.get(FULL_DISK, self.reason)
         return False
 
     def stop_all(self) -> bool:
@@ -111,7 +111,7 @@ def tune_trial(config: dict) -> None:
     try:
         status = fit_trial(trial, partial(_report_epoch, trial), node=this_node())
     except DiskFull as error:
-        tune.report({_FULL_DISK: str(error)})
+        tune.report({FULL_DISK: str(error)})
     else:
         tune.report({"status": status, "done_key": trial.folder.key})
 

@@ -33,7 +33,7 @@ from flag3d_ray.costs import GRACE_EPOCHS, note_evaluation
 from flag3d_ray.errors import Flag3dError, RunError
 from flag3d_ray.evaluation.evaluate import error_is_the_reason, evaluate
 from flag3d_ray.execution import facts
-from flag3d_ray.execution_ray import _FULL_DISK, _FullDisk, quiet_run_config, this_node
+from flag3d_ray.execution_ray import FULL_DISK, FullDisk, quiet_run_config, this_node
 from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
@@ -234,7 +234,7 @@ class _Searcher(OptunaSearch):
     """Ray's Optuna searcher without its pickle: the study is in the home's database, and Tune is never restored."""
 
     deadline: float | None = None
-    full_disk: _FullDisk | None = None
+    full_disk: FullDisk | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The values of the next trial; none after the deadline."""
@@ -242,7 +242,7 @@ class _Searcher(OptunaSearch):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note an epoch; the report of a full disk is none, and the study may lie on that disk."""
-        if _FULL_DISK not in result:
+        if FULL_DISK not in result:
             super().on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -265,7 +265,7 @@ def _suggest(sweep: Sweep, trial: Any) -> None:
 
 
 def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, limits: Limits) -> None:
-    full_disk = _FullDisk()
+    full_disk = FullDisk()
     with _storage(home) as storage, tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
         study = optuna.create_study(storage=storage, study_name=sweep.name, direction="minimize", load_if_exists=True)
         _requeue_orphans(study)
@@ -328,7 +328,7 @@ def search_trial(
         run = sweep.space(FixedTrial(config))
         folder = _answered(run, home, resources, _report_epoch, deadline)
     except DiskFull as error:
-        tune.report({METRIC: math.inf, "epoch": 0, _FULL_DISK: str(error)})
+        tune.report({METRIC: math.inf, "epoch": 0, FULL_DISK: str(error)})
     else:
         tune.report({METRIC: best_validation(folder), "epoch": run.train.epochs})
 

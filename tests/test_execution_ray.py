@@ -59,7 +59,7 @@ def test_a_full_disk_ends_the_launch_and_is_not_tried_again_on_another_node(tmp_
     monkeypatch.setattr(execution_ray, "fit_trial", no_space)
     monkeypatch.setattr(execution_ray, "this_node", str)
     monkeypatch.setattr(execution_ray.tune, "report", reported.append)
-    stop = execution_ray._FullDisk()
+    stop = execution_ray.FullDisk()
 
     execution_ray.tune_trial({"trial": None})
 

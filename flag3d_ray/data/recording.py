@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Real
 
-from flag3d_ray.data.doctor.body import measure
+from flag3d_ray.data.doctor.body import axis_up
 from flag3d_ray.data.readers import cmu, cmu_actions
 from flag3d_ray.data.readers.open_format_joints import TURNS, UNITS, is_image, to_y_up
 from flag3d_ray.data.recording_files import Raw, read_raw
 from flag3d_ray.errors import DataError
-from flag3d_ray.sample import Sample
 from flag3d_ray.skeleton import CMU31, CMU38, COCO17, COCO17_SCORED, FLAG3D24, LAYOUTS, NTU25, Layout
 from flag3d_ray.skeleton import layout as named_layout
 
@@ -268,19 +267,8 @@ def _doubts(trunk: float, unit: str, fitting: Sequence[str]) -> list[str]:
 
 def _another_up(joints_TVC: Float32[np.ndarray, "T V C"], skeleton: Layout) -> list[str]:
     """A question where the trunk points along another axis than y: somebody lies there, or the axes are others."""
-    only_joints = Sample(
-        **dict.fromkeys(("sample_id", "dataset", "source", "action_id", "action", "body_part", "subject"), ""),
-        take=0,
-        fps=DEFAULT_FPS,
-        layout=skeleton.name,
-        unit="m",
-        captions=("", "", ""),
-        standards=(),
-        joints_MTVC=joints_TVC[None],
-        reps_R2=np.empty((0, 2), np.int64),
-    )
-    body = measure(only_joints)
-    axis = body.up.removeprefix("+") if body is not None else ""
+    there_TVC = joints_TVC[joints_TVC.any(axis=(1, 2))].astype(np.float64)
+    axis = axis_up(there_TVC, skeleton).removeprefix("+") if len(there_TVC) else ""
     if axis in ("", "y"):
         return []
     return [

@@ -33,13 +33,6 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(protocol.PRESETS, "demo", replace(protocol.DEMO, recipe=recipe, warm_start=None))
 
 
-@pytest.fixture
-def home(tmp_path: Path, write_tiny: Callable[[Path], None]) -> Home:
-    home = Home(tmp_path / "home")
-    write_tiny(home.dataset("synthetic-demo"))
-    return home
-
-
 def has_both_colours(path: Path) -> bool:
     pixels = imread(path)[..., :3]
     inked = [(np.abs(pixels - np.array(to_rgb(colour))).max(axis=-1) < 0.02).sum() for colour in COLOURS]

@@ -18,14 +18,6 @@ Flag3d = Callable[..., Any]
 QUICK = ("--preset", "demo", "--executor", "local", "--no-track")
 
 
-@pytest.fixture
-def home(tmp_path: Path, write_tiny: Callable[[Path], None]) -> Home:
-    """A home whose `synthetic-demo` is the tiny dataset."""
-    home = Home(tmp_path / "home")
-    write_tiny(home.dataset("synthetic-demo"))
-    return home
-
-
 def test_a_table_is_shown_without_running_anything(flag3d: Flag3d, home: Home) -> None:
     said = flag3d("table", 3, "--preset", "demo", "--no-run", "--seeds", 0, "--home", home.root)
     assert said.code == 0

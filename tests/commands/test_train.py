@@ -13,14 +13,6 @@ Flag3d = Callable[..., Any]
 QUICK = ("--preset", "demo", "--executor", "local", "--no-track")
 
 
-@pytest.fixture
-def home(tmp_path: Path, write_tiny: Callable[[Path], None]) -> Home:
-    """A home whose `synthetic-demo` is the tiny dataset."""
-    home = Home(tmp_path / "home")
-    write_tiny(home.dataset("synthetic-demo"))
-    return home
-
-
 def test_a_trained_method_prints_its_metrics_and_is_cached_after_that(flag3d: Flag3d, home: Home) -> None:
     first = flag3d("train", "fourier", *QUICK, "--home", home.root)
     assert first.code == 0

@@ -59,7 +59,7 @@ def measure(sample: Sample) -> Body | None:
     joints_TVC = joints_TVC[joints_TVC.any(axis=(1, 2))].astype(np.float64)
     if not len(joints_TVC):
         return None
-    return Body(_stature(joints_TVC, skeleton), _up(joints_TVC, skeleton), _mirrored(joints_TVC, skeleton))
+    return Body(_stature(joints_TVC, skeleton), axis_up(joints_TVC, skeleton), _mirrored(joints_TVC, skeleton))
 
 
 def _stature(joints_TVC: Float[np.ndarray, "T V 3"], skeleton: Layout) -> float:
@@ -72,7 +72,8 @@ def _stature(joints_TVC: Float[np.ndarray, "T V 3"], skeleton: Layout) -> float:
     return float(np.median(found)) if found else 0.0
 
 
-def _up(joints_TVC: Float[np.ndarray, "T V 3"], skeleton: Layout) -> str:
+def axis_up(joints_TVC: Float[np.ndarray, "T V 3"], skeleton: Layout) -> str:
+    """The signed axis along which head and pelvis stand in the median, as +y; empty where the trunk leans, or is unknown."""
     if not {"head", "pelvis"} <= set(skeleton.joints):
         return ""
     trunk_C = np.median(joints_TVC[:, skeleton.index("head")] - joints_TVC[:, skeleton.index("pelvis")], axis=0)
