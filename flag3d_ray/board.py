@@ -49,19 +49,20 @@ class Board:
     def stop(self, reason: str) -> None:
         """The launch ends before its runs did: their records say why, and they are shown as stopped.
 
-        Runs that another launch leads go on there.
+        A followed run goes on where it is led. The record of any run that somebody else leads by now is left to him.
         """
         me = Holder.this_process()
         for run in self.open_runs():
             folder, said = self.cells[run].folder, reason
             with suppress(DiskFull, StorageLost):  # perhaps that is why it ends; the next launch corrects the record
-                if leader(folder.lease) not in (None, me):
+                led_by_another = leader(folder.lease) not in (None, me)
+                if led_by_another and self.cells[run].state == "following":
                     continue
                 record = folder.record()
-                if record.get("running"):
-                    folder.write_record(running=False, reason=reason)
-                else:
+                if not record.get("running"):
                     said = record.get("reason") or reason
+                elif not led_by_another:
+                    folder.write_record(running=False, reason=reason)
             self.set(run, "stopped", f"{said}; the same command continues it")
 
     def open_runs(self) -> list[Run]:

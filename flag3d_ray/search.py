@@ -9,6 +9,7 @@ that an ended search left open are closed by the next one, which tries their val
 
 import logging
 import math
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -37,17 +38,20 @@ from flag3d_ray.execution_ray import FULL_DISK, FullDisk, quiet_run_config, this
 from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
-from flag3d_ray.lease import Holder, Leases
+from flag3d_ray.lease import Holder, Leases, leader
 from flag3d_ray.preparation import prepare_texts, prepare_weights
 from flag3d_ray.progress import Cell, Watcher
 from flag3d_ray.provenance import keep_changes
 from flag3d_ray.run import Resources, Run, Sweep
+from flag3d_ray.storage import StorageLost
 from flag3d_ray.store import RunFolder
+from flag3d_ray.study import alone, completed_trials, open_storage, read_study, requeue_orphans
 from flag3d_ray.training.fit import OnEpoch
 from flag3d_ray.training.recovery import drop_damaged
 from flag3d_ray.training.trial import Trial, fit_trial
 
 METRIC = "val_mae"
+WORKERS_END_SECONDS = 5.0
 IMPORTANCES = "PED-ANOVA"
 """How the importances are computed: what sets the best tenth of the trials apart from all. It draws no random numbers."""
 
@@ -96,9 +100,9 @@ def search(
     """
     board = Board()
     if completed_trials(sweep, home) < sweep.trials and not is_spent(deadline):
-        with _alone(sweep, home):
+        with alone(sweep, home):
             keep_changes(home.changes)
-            with Watching(board, watchers), cluster(resources), _quiet_after(deadline):
+            with Watching(board, watchers), after_its_workers(board), cluster(resources), _quiet_after(deadline):
                 _tune(sweep, home, resources, board, Limits(stop_early, deadline))
     if is_spent(deadline) and (done := completed_trials(sweep, home)) < sweep.trials:
         rule = f"the budget is used up after {done} of {sweep.trials} trials"
@@ -107,23 +111,25 @@ def search(
 
 
 @contextmanager
-def _alone(sweep: Sweep, home: Home) -> Iterator[None]:
-    """Hold the study's lease: without it, trials that another process has running would be taken for left behind.
+def after_its_workers(board: Board) -> Iterator[None]:
+    """Where an error or a signal ends the block, give the workers of this machine a moment to end and to write their records.
 
-    Raises:
-        RunError: another process holds it.
+    Ray tells them to end and does not wait: what the records say then would depend on who is faster.
     """
-    with Leases() as leases:
-        holder = leases.acquire(study_lease(sweep, home))
-        if holder is not None:
-            remedy = "wait until it has ended or end it, then type the same command: it continues the study"
-            raise RunError(where=f"search {sweep.name}", rule=f"{holder} is searching already", remedy=remedy)
+    try:
         yield
+    except BaseException:
+        until = time.monotonic() + WORKERS_END_SECONDS
+        while _led_here(board) and time.monotonic() < until:
+            time.sleep(0.1)
+        raise
 
 
-def study_lease(sweep: Sweep, home: Home) -> Path:
-    """The file that names who searches a study now."""
-    return home.local / "searches" / f"{sweep.name}.json"
+def _led_here(board: Board) -> bool:
+    with suppress(StorageLost):  # what ends the search is to be told
+        leaders = [leader(board.cells[run].folder.lease) for run in board.open_runs()]
+        return any(found is not None and found.host == socket.gethostname() for found in leaders)
+    return False
 
 
 @contextmanager
@@ -143,19 +149,13 @@ def _quiet_after(deadline: float | None) -> Iterator[None]:
             handler.removeFilter(before)
 
 
-def completed_trials(sweep: Sweep, home: Home) -> int:
-    """How many trials of the study are completed. The study is only read, also where another process searches it."""
-    with _read_study(sweep, home) as study:
-        return 0 if study is None else len(study.get_trials(states=[TrialState.COMPLETE]))
-
-
 def found(sweep: Sweep, home: Home) -> Found:
     """Read the study, which stays as it is, and sum it up.
 
     Raises:
         RunError: no trial is completed; with the reasons of those that failed.
     """
-    with _read_study(sweep, home) as study:
+    with read_study(sweep, home) as study:
         trials = [] if study is None else study.get_trials()
         done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if study is None or not done:
@@ -186,48 +186,6 @@ def _reasons(sweep: Sweep, home: Home, trials: Sequence[FrozenTrial]) -> list[st
             else:
                 reasons[record.get("reason") or "the run did not end"] = None
     return list(reasons)
-
-
-def _studies(home: Home) -> Path:
-    return home.local / "studies.db"
-
-
-@contextmanager
-def _storage(home: Home) -> Iterator[RDBStorage]:
-    """The database of the studies, created at first; its connections are closed at the end of the block."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = _studies(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(f"sqlite:///{path}")
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-@contextmanager
-def _read_study(sweep: Sweep, home: Home) -> Iterator[optuna.Study | None]:
-    """The sweep's study to look at, or None where none was begun."""
-    if not _studies(home).exists():
-        yield None
-        return
-    with _storage(home) as storage:
-        study = None
-        with suppress(KeyError):
-            study = optuna.load_study(study_name=sweep.name, storage=storage)
-        yield study
-
-
-def _requeue_orphans(study: optuna.Study) -> None:
-    """Close trials that an ended search left open, and queue their values, so that half-trained runs are finished first.
-
-    Only under the study's lease. Queued before they are closed: killed in between, a run is looked up twice rather than lost.
-    """
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        if values := trial.system_attrs.get("fixed_params", {}) | trial.params:
-            study.enqueue_trial(values)
-        study.tell(trial.number, state=TrialState.FAIL)
 
 
 class _Searcher(OptunaSearch):
@@ -266,9 +224,9 @@ def _suggest(sweep: Sweep, trial: Any) -> None:
 
 def _tune(sweep: Sweep, home: Home, resources: Resources, board: Board, limits: Limits) -> None:
     full_disk = FullDisk()
-    with _storage(home) as storage, tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
+    with open_storage(home) as storage, tempfile.TemporaryDirectory(prefix="flag3d-search-") as scratch:
         study = optuna.create_study(storage=storage, study_name=sweep.name, direction="minimize", load_if_exists=True)
-        _requeue_orphans(study)
+        requeue_orphans(study)
         missing = sweep.trials - len(study.get_trials(states=[TrialState.COMPLETE]))
         if missing <= 0:  # another process has searched since the caller looked
             return

@@ -49,6 +49,7 @@ LAYERS = (
         "rerun",
         "jobs",
         "search",
+        "study",
         "statistics",
         "counting",
         "clip_counters",
@@ -68,7 +69,7 @@ DOORS = {
         "training.ray_train",
     },
     "mlflow": {"mlflow_password", "tracking.connect", "tracking.remote", "tracking.session"},
-    "optuna": {"search"},
+    "optuna": {"search", "study"},
 }
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

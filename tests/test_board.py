@@ -184,6 +184,20 @@ def test_a_launch_that_ends_early_leaves_the_runs_of_others_as_they_are(folder: 
     assert folder.record()["running"] is True
 
 
+def test_a_run_whose_worker_has_not_ended_yet_is_stopped_with_the_launch_and_its_record_is_left_to_the_worker(
+    folder: RunFolder,
+) -> None:
+    board, recorder = Board.of({RUN: folder}), Recorder()
+    folder.write_record(status="started", running=True, reason="")
+    write_json(folder.lease, asdict(replace(Holder.this_process(), host="elsewhere")))
+    with pytest.raises(Terminated), Watching(board, [recorder]):
+        raise Terminated
+    assert [(cells[0].state, cells[0].detail) for cells in recorder.closed] == [
+        ("stopped", "terminated; the same command continues it")
+    ]
+    assert folder.record()["running"] is True
+
+
 def test_watchers_get_the_last_word_and_the_end_is_told_where_the_storage_is_away(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

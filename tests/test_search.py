@@ -2,7 +2,10 @@
 
 import gc
 import os
+import signal
 import socket
+import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -15,8 +18,10 @@ from flag3d_ray.errors import RunError
 from flag3d_ray.files import DiskFull, write_json
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
+from flag3d_ray.interruption import Terminated
 from flag3d_ray.lease import Holder, started
 from flag3d_ray.run import Resources, Run, Sweep
+from flag3d_ray.store import RunFolder
 
 RESOURCES = Resources(concurrent=2, cpus=2)
 
@@ -189,13 +194,14 @@ def states(home: Home, sweep: Sweep) -> list[str]:
 
 def searched_by(pid: int, sweep: Sweep, home: Home) -> None:
     """Another living process holds the lease of a study."""
-    from flag3d_ray.search import study_lease
+    from flag3d_ray.study import study_lease
 
     write_json(study_lease(sweep, home), asdict(Holder(socket.gethostname(), pid, started(psutil.Process(pid)))))
 
 
 def test_who_reads_a_study_leaves_the_running_trials_of_a_search_alone(fresh_home, numbers, asked):
-    from flag3d_ray.search import completed_trials, found
+    from flag3d_ray.search import found
+    from flag3d_ray.study import completed_trials
 
     home, sweep = fresh_home(), numbers(5)
     asked(sweep, home, killed_in=3)
@@ -207,7 +213,7 @@ def test_who_reads_a_study_leaves_the_running_trials_of_a_search_alone(fresh_hom
 
 
 def test_who_reads_a_study_that_nobody_began_begins_none(fresh_home, numbers, asked):
-    from flag3d_ray.search import completed_trials
+    from flag3d_ray.study import completed_trials
 
     home, other = fresh_home(), replace(numbers(3), name="other")
 
@@ -237,15 +243,33 @@ def test_a_study_that_another_process_searches_is_refused_and_left_alone(fresh_h
 def test_while_it_searches_a_process_holds_the_lease_and_gives_it_back(fresh_home, numbers, asked, monkeypatch):
     from flag3d_ray import search
     from flag3d_ray.lease import leader
+    from flag3d_ray.study import study_lease
 
     home, sweep, holders = fresh_home(), numbers(1), []
-    lease = search.study_lease(sweep, home)
+    lease = study_lease(sweep, home)
     monkeypatch.setattr(search, "cluster", lambda resources: nullcontext(holders.append(leader(lease))))
 
     asked(sweep, home)
 
     assert holders == [Holder.this_process()]
     assert leader(lease) is None
+
+
+def test_a_search_that_is_ended_waits_until_the_workers_that_lead_its_runs_have_ended(tmp_path, tiny_run):
+    from flag3d_ray.board import Board
+    from flag3d_ray.search import after_its_workers
+
+    folder = RunFolder(tmp_path / "run")
+    worker = subprocess.Popen(["sleep", "60"])
+    holder = Holder(socket.gethostname(), worker.pid, started(psutil.Process(worker.pid)))
+    folder.path.mkdir()
+    write_json(folder.lease, asdict(holder))
+    threading.Timer(0.5, lambda: (worker.kill(), worker.wait())).start()
+
+    with pytest.raises(Terminated), after_its_workers(Board.of({tiny_run(): folder})):
+        raise Terminated
+
+    assert worker.returncode == -signal.SIGKILL
 
 
 def test_a_killed_search_goes_on_with_the_trial_that_it_left_and_then_tries_new_values(fresh_home, numbers, asked):
@@ -316,7 +340,8 @@ def test_importances_are_those_of_the_named_evaluator_every_time(fresh_home, num
 
 
 def test_no_connection_to_the_studies_stays_open(fresh_home, numbers, asked):
-    from flag3d_ray.search import completed_trials, found
+    from flag3d_ray.search import found
+    from flag3d_ray.study import completed_trials
 
     home, sweep = fresh_home(), numbers(2)
     gc.disable()

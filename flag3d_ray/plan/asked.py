@@ -107,6 +107,6 @@ def _missing(sweep: Sweep, home: Home) -> int:
     """Trials that the study lacks; a home without studies lacks all, and neither Ray nor Optuna is loaded to see that."""
     if not (home.local / "studies.db").exists():
         return sweep.trials
-    from flag3d_ray.search import completed_trials
+    from flag3d_ray.study import completed_trials
 
     return max(sweep.trials - completed_trials(sweep, home), 0)
