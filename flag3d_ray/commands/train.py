@@ -30,7 +30,7 @@ from flag3d_ray.errors import RunError
 from flag3d_ray.home import VARIABLE, Home
 
 if TYPE_CHECKING:
-    from flag3d_ray.run import Weights
+    from flag3d_ray.run import Run, Weights
     from flag3d_ray.store import RunFolder
 
 
@@ -56,6 +56,10 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option("--epochs", min=0, help="0 judges the weights of --init-from.", show_default="the preset's"),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", help="Peak of the schedule, above 0 and up to 1.", show_default="the preset's"),
     ] = None,
     recipe: Annotated[
         Literal["ours", "published"],
@@ -92,10 +96,11 @@ def train(
             where=f"method {method!r}", rule="not a method that runs", remedy=f"choose one of {', '.join(runs)}"
         )
     run = runs[method].with_seed(seed)
-    if init_from and (recipe == "published" or not run.train.epochs):
-        rule = (
-            "published recipes start from random weights" if run.train.epochs else f"{method} has no weights to train"
-        )
+    _require_trained(
+        run, method, {"--init-from": init_from or None, "--epochs": epochs, "--learning-rate": learning_rate}
+    )
+    if init_from and recipe == "published":
+        rule = "published recipes start from random weights"
         raise RunError(where=f"--init-from {init_from}", rule=rule, remedy="leave it out")
     if run.data.text is not None:
         encoder(run.data.text.encoder)  # a table shows `not run` and goes on, here there is nothing to go on with
@@ -103,6 +108,8 @@ def train(
         run = replace(run, data=replace(run.data, text=text))
     if epochs is not None:
         run = replace(run, train=replace(run.train, epochs=epochs))
+    if learning_rate is not None:
+        run = replace(run, train=replace(run.train, learning_rate=_allowed(learning_rate)))
     if init_from:
         run = replace(run, init_from=_kept(init_from, Home.at(home)))
     executor = "ray" if workers > 1 else executor
@@ -133,6 +140,21 @@ def _print_next(console: Console, folder: "RunFolder", home: str) -> None:
         f'export flag3d export-checkpoint {key} --out FOLDER --licence "LICENCE"{there}',
     ):
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _require_trained(run: "Run", method: str, options: dict[str, object]) -> None:
+    """A method that is fitted takes no option of training, which would only give the same result another key."""
+    for name, value in options.items():
+        if value is not None and not run.train.epochs:
+            raise RunError(where=f"{name} {value}", rule=f"{method} has no weights to train", remedy="leave it out")
+
+
+def _allowed(learning_rate: float) -> float:
+    """The rate as it is; a typing error would cost a whole training."""
+    if not 0 < learning_rate <= 1:
+        where, rule = f"--learning-rate {learning_rate:g}", "not above 0 and up to 1"
+        raise RunError(where=where, rule=rule, remedy="1e-3 is the rate of the counter preset")
+    return learning_rate
 
 
 def _kept(word: str, home: Home) -> "Weights":

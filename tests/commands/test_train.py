@@ -75,6 +75,32 @@ def test_a_method_trains_as_its_authors_published(flag3d: Flag3d, home: Home) ->
     assert (record["run"]["train"]["batch"], record["run"]["train"]["learning_rate"]) == (32, 8e-6)
 
 
+def test_a_run_trains_at_the_rate_that_is_asked_for(flag3d: Flag3d, home: Home) -> None:
+    said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--epochs", 1, "--learning-rate", 4e-4)
+    assert said.code == 0
+    rates = {
+        folder.record()["run"]["train"]["learning_rate"] for folder in home.store if folder.record()["run"]["init_from"]
+    }
+    assert rates == {4e-4}
+
+
+@pytest.mark.parametrize("rate", [0, -1e-3, 4, "nan"])
+def test_a_rate_that_cannot_train_is_refused(flag3d: Flag3d, home: Home, rate: float | str) -> None:
+    said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--learning-rate", rate)
+    assert said.code == 2
+    assert "not above 0 and up to 1" in said.err
+    assert not home.store.root.exists()
+
+
+@pytest.mark.parametrize("option", [("--epochs", 3), ("--learning-rate", 1e-3)])
+def test_a_method_that_is_fitted_takes_no_option_of_training(
+    flag3d: Flag3d, home: Home, option: tuple[str, float]
+) -> None:
+    said = flag3d("train", "fourier", *QUICK, "--home", home.root, *option)
+    assert said.code == 2
+    assert "fourier has no weights to train" in said.err
+
+
 def test_what_holds_no_weights_is_refused(flag3d: Flag3d, home: Home, tmp_path: Path) -> None:
     said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--init-from", tmp_path)
     assert said.code == 2
