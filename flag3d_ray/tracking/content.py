@@ -6,9 +6,12 @@ Times come from the store, never from the clock: whoever writes the same run twi
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock
 
 from flag3d_ray import storage
 from flag3d_ray.errors import RunError
@@ -20,6 +23,7 @@ from flag3d_ray.storage import StorePath
 from flag3d_ray.store import RunFolder, Store
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+LOCK_SECONDS = 60.0
 COUNTS = ("n", "dropped")  # of clips, no measures: MLflow's plots would open with one of them
 STOPPED = "stopped before its end; the same command continues it"
 VALIDATION = "val_mae"
@@ -45,16 +49,28 @@ class Group:
     keys: tuple[str, ...] = ()
 
     def remember(self, root: StorePath, cells: Sequence[Cell]) -> None:
-        """Add the cells' keys to what the store at `root` knows of this group."""
+        """Add the cells' keys to what the store at `root` knows of this group.
+
+        On disk under a lock: of two launches that read the same file, the later would forget what the other had added. At a
+        URL there is none, and what was forgotten comes back at the other launch's next call.
+        """
         path = _group_path(root, self)
-        old = _read_group(path) if path.exists() else Group(self.name, self.experiment, {})
-        keys = tuple(dict.fromkeys([*old.keys, *(cell.folder.key for cell in cells if has_record(cell))]))
-        new = Group(self.name, self.experiment, dict(self.parameters), keys)
-        if new != old:
-            write_json(
-                path,
-                {"name": new.name, "experiment": new.experiment} | {"parameters": new.parameters, "keys": new.keys},
-            )
+        keys = tuple(cell.folder.key for cell in cells if has_record(cell))
+        with _alone_with(path):
+            old = _read_group(path) if path.exists() else Group(self.name, self.experiment, {})
+            new = Group(self.name, self.experiment, dict(self.parameters), tuple(dict.fromkeys([*old.keys, *keys])))
+            if new != old:
+                write_json(
+                    path,
+                    {"name": new.name, "experiment": new.experiment} | {"parameters": new.parameters, "keys": new.keys},
+                )
+
+
+def _alone_with(path: StorePath):
+    if not isinstance(path, Path):
+        return nullcontext()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS)
 
 
 def remembered_groups(root: StorePath) -> Iterator[Group]:
