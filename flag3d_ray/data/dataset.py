@@ -34,7 +34,9 @@ class Dataset:
     def __init__(self, folder: Path, manifest: Manifest, cache_bytes: int, map_files: bool) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._files = [pq.ParquetFile(folder / shard.file, memory_map=map_files) for shard in manifest.shards]
+        # Read ahead, every open file would keep the bytes of its last row group: 0.2 GiB a process at 180,000 clips.
+        options = {"memory_map": map_files, "pre_buffer": False}
+        self._files = [pq.ParquetFile(folder / shard.file, **options) for shard in manifest.shards]
         self._groups = [
             (number, group) for number, file in enumerate(self._files) for group in range(file.num_row_groups)
         ]
