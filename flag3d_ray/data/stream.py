@@ -20,7 +20,7 @@ from flag3d_ray.run import Run
 from flag3d_ray.sample import Batch
 
 READ_CPUS = 0.25  # several reading tasks share a core with the workers
-READERS = 4  # tasks of a stream at a time: of 180,000 clips eight take 7 GiB, and two cores read no faster with them
+MOST_READERS = 8  # tasks of a stream at a time: of 180,000 clips each takes half a GiB
 TASK_BATCHES = 8  # global batches per reading task: the first is there soon, and the reading of a run is spread
 MOST_TASKS = 2000  # of a stream: Ray keeps a record of each
 
@@ -44,8 +44,13 @@ def training_stream(source: ClipSpec, run: Run, first_epoch: int, rank: int, wor
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
-        compute=ray.data.TaskPoolStrategy(READERS),
+        compute=ray.data.TaskPoolStrategy(readers(world)),
     )
+
+
+def readers(world: int) -> int:
+    """One more than a worker's share of the cores: two cores read no faster with four, which take 4 GiB at 180,000 clips."""
+    return max(2, min(MOST_READERS, int(ray.cluster_resources().get("CPU", 0)) // world + 1))
 
 
 def in_order() -> ray.data.ExecutionOptions:

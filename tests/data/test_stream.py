@@ -8,7 +8,7 @@ import torch
 
 from flag3d_ray.data.clips import open_clips
 from flag3d_ray.data.order import epoch_order, global_batches
-from flag3d_ray.data.stream import TASK_BATCHES, decode, encode, in_order, training_stream
+from flag3d_ray.data.stream import TASK_BATCHES, decode, encode, in_order, readers, training_stream
 from flag3d_ray.run import Resources
 from flag3d_ray.sample import Batch
 from flag3d_ray.training.fit import clip_spec
@@ -47,6 +47,14 @@ def test_a_decoded_batch_may_be_written_to(batch):
     decoded.joints_BTVC.add_(1.0)
 
     torch.testing.assert_close(decoded.joints_BTVC, batch.joints_BTVC + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "world", "expected"), [(2, 1, 3), (2, 2, 2), (1, 4, 2), (16, 1, 8), (16, 4, 5)], ids=str
+)
+def test_a_stream_reads_in_one_process_more_than_its_share_of_the_cores(monkeypatch, cpus, world, expected):
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": float(cpus)})
+    assert readers(world) == expected
 
 
 @pytest.mark.slow
