@@ -1,5 +1,7 @@
 """The command line: a handful of verbs. Heavy packages are imported inside them, so that `--help` answers at once."""
 
+import errno
+
 import typer
 from rich.text import Text
 
@@ -17,7 +19,9 @@ from flag3d_ray.commands.sweep import sweep
 from flag3d_ray.commands.tables import table
 from flag3d_ray.commands.train import train
 from flag3d_ray.commands.view import doctor, track, ui
-from flag3d_ray.errors import Flag3dError
+from flag3d_ray.errors import Flag3dError, RunError
+
+SHOWN = 80  # characters of a name that is none
 
 app = typer.Typer(
     name="flag3d",
@@ -53,11 +57,21 @@ def main() -> None:
         _print_error(error)
         raise SystemExit(budget.EXIT_CODE if isinstance(error, budget.BudgetError) else 2) from None
     except Exception as error:
-        if not storage.is_trouble(error):
+        if (named := _named(error)) is None:
             raise
-        rule, remedy = f"{type(error).__name__}: {error}", "see whether it answers, then type the same command again"
-        _print_error(storage.StorageLost(where="the storage at the URL", rule=rule, remedy=remedy))
+        _print_error(named)
         raise SystemExit(2) from None
+
+
+def _named(error: Exception) -> Flag3dError | None:
+    """What a user can do about an error of others, or None where nothing is known: then the traceback is shown."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        where, rule = f"{str(error.filename)[:SHOWN]}...", "too long for the name of a file"
+        return RunError(where=where, rule=rule, remedy="give a path, not a text")
+    if storage.is_trouble(error):
+        rule, remedy = f"{type(error).__name__}: {error}", "see whether it answers, then type the same command again"
+        return storage.StorageLost(where="the storage at the URL", rule=rule, remedy=remedy)
+    return None
 
 
 def _print_error(error: Flag3dError) -> None:

@@ -136,6 +136,13 @@ def test_what_a_storages_client_raises_ends_with_2_and_without_a_traceback(
     assert all(text in said.err for text in ("EndpointConnectionError", "http://127.0.0.1:1", "same command again"))
 
 
+def test_a_text_where_a_path_is_wanted_ends_with_2_and_without_a_traceback(flag3d: Callable[..., Any]) -> None:
+    said = flag3d("count", "x" * 5000)
+    assert said.code == 2
+    assert "too long for the name of a file" in said.err
+    assert len(said.err) < 500
+
+
 def test_an_error_of_the_program_keeps_its_traceback(
     flag3d: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,11 @@ def _data(run: Run, home: Home) -> str:
 def _measured(run: Run, folder: RunFolder, home: Home) -> Iterator[str]:
     yield f"| judged on | split | {' | '.join(METRICS.values())} |"
     yield f"|---|---|{'---:|' * len(METRICS)}"
+    yield from dict.fromkeys(_rows(run, folder, home))  # weights that are judged on their own data are measured once
+    yield "\nOne seed; clips of the test side of each split. Synthetic results do not compare with published ones."
+
+
+def _rows(run: Run, folder: RunFolder, home: Home) -> Iterator[str]:
     yield _row(run, folder)
     for other in home.store:
         record = other.record()
@@ -87,7 +92,6 @@ def _measured(run: Run, folder: RunFolder, home: Home) -> Iterator[str]:
             judged = run_from_json(record["run"], RECORDED)
             if judged.is_transfer and _starts_from(record, folder):
                 yield _row(judged, other)
-    yield "\nOne seed; clips of the test side of each split. Synthetic results do not compare with published ones."
 
 
 def _starts_from(record: Mapping, folder: RunFolder) -> bool:
