@@ -79,8 +79,9 @@ def read_recording(
 
     Raises:
         DataError: no such file or another kind, damaged, a pickle, an unknown layout, one that cannot be recognised or
-            that the joints' names contradict, no frame in the part asked for, NaN, infinity or a joint farther away
-            than `FARTHEST` there, two persons, hips and shoulders in one point, or no person in the unit asked for.
+            that the joints' names contradict, a unit or an axis for an image, no frame in the part asked for, NaN,
+            infinity or a joint farther away than `FARTHEST` there, two persons, hips and shoulders in one point, or no
+            person in the unit asked for.
     """
     raw = read_raw(path, layout)
     skeleton, order, notes = _layout_of(path, raw, layout)
@@ -92,9 +93,11 @@ def read_recording(
     joints_TVC = _finite(path, raw.joints_TVC[first:end, order], first, skeleton)
     if skeleton is COCO17_SCORED:
         skeleton, joints_TVC = COCO17, joints_TVC[..., :2]
-    if not is_image(skeleton):
-        if up and up not in TURNS:
-            raise DataError(where=f"--up {up}", rule="not an axis", remedy=f"use one of {', '.join(TURNS)}")
+    if up and up not in TURNS:
+        raise DataError(where=f"--up {up}", rule="not an axis", remedy=f"use one of {', '.join(TURNS)}")
+    if is_image(skeleton):
+        _refuse_in_images(skeleton, {"--up": up, "--unit": unit})
+    else:
         scale, said = _scale(path, joints_TVC, skeleton, unit)
         joints_TVC = to_y_up(joints_TVC, up or "y", "right") * np.float32(scale)
         notes += said if up else [*said, *_another_up(joints_TVC, skeleton)]
@@ -113,6 +116,13 @@ def trunk_length(joints_TVC: Float32[np.ndarray, "T V C"], skeleton: Layout) -> 
         for name in ("hip", "shoulder")
     )
     return float(np.median(np.linalg.norm(shoulders_TC - hips_TC, axis=1)))
+
+
+def _refuse_in_images(skeleton: Layout, options: Mapping[str, str]) -> None:
+    for name, value in options.items():
+        if value:
+            rule = f"the joints of {skeleton.name} are pixels of an image, which have neither unit nor axes in space"
+            raise DataError(where=f"{name} {value}", rule=rule, remedy="leave it out")
 
 
 def _layout_of(path: Path, raw: Raw, layout: str) -> tuple[Layout, list[int] | slice, list[str]]:

@@ -221,6 +221,14 @@ def test_the_place_of_an_absent_second_person_is_left_out(npz, joints_TVC: np.nd
         same(read_recording(npz(joints=two, fps=30)), joints_TVC)
 
 
+@pytest.mark.parametrize("option", [{"up": "z"}, {"unit": "mm"}])
+def test_joints_of_an_image_take_neither_unit_nor_axis(npz, option):
+    joints_TVC = np.random.default_rng(0).uniform(0, 500, (40, 17, 2)).astype(np.float32)
+    (name,) = option
+    with pytest.raises(DataError, match=rf"--{name} .*pixels of an image.*leave it out"):
+        read_recording(npz(joints=joints_TVC, fps=25), layout="coco17", **option)
+
+
 def test_pixels_stay_pixels_and_scores_are_dropped(npz) -> None:
     joints_TVC = np.random.default_rng(0).uniform(0, 500, (10, 17, 3)).astype(np.float32)
     recording = read_recording(npz(joints=joints_TVC, fps=25), layout="coco17_scored")
