@@ -34,8 +34,19 @@ def export_checkpoint(
     if len(found) != 1:
         rule = f"the keys of {len(found) or 'no'} runs begin so"
         raise RunError(where=f"run {key!r}", rule=rule, remedy=packaged.what_to_name(place))
-    if remarks is not None and not remarks.is_file():
-        raise RunError(where=str(remarks), rule="no such file", remedy="name a Markdown file, or leave --remarks out")
-    said = remarks.read_text(encoding="utf-8") if remarks is not None else ""
+    said = "" if remarks is None else _text_of(remarks)
     folder = packaged.export_checkpoint(found[0], out, model_card(found[0], place, licence, said))
     Console().print(f"written: {folder}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _text_of(remarks: Path) -> str:
+    if not remarks.is_file():
+        rule = "not a file" if remarks.exists() else "no such file"
+        raise RunError(where=str(remarks), rule=rule, remedy="name a Markdown file, or leave --remarks out")
+    try:
+        return remarks.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        rule = f"it cannot be read as text in UTF-8: {error}"
+        raise RunError(
+            where=str(remarks), rule=rule, remedy="name a Markdown file in UTF-8, or leave --remarks out"
+        ) from error

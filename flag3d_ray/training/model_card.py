@@ -30,7 +30,9 @@ def model_card(folder: RunFolder, home: Home, licence: str, remarks: str = "") -
         DataError: its dataset is not in the home.
     """
     if folder.status != "finished":
-        raise RunError(where=folder.key, rule=f"the run is {folder.status}", remedy="wait for its end")
+        rule = f"the run has not ended: {folder.status}"
+        remedy = "wait for its end, or type the command that trains it again: it goes on where it was"
+        raise RunError(where=folder.key, rule=rule, remedy=remedy)
     if not licence.strip():
         raise RunError(where="licence", rule="it is empty", remedy="name the licence of the weights")
     record = folder.record()

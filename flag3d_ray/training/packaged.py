@@ -75,10 +75,11 @@ def export_checkpoint(run_folder: RunFolder, destination: Path, card: str) -> Pa
     found = load_run(run_folder)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=destination.parent, prefix=".flag3d-")
     except OSError as error:
         rule = f"its folder cannot be made: {error.strerror}"
         raise RunError(where=str(destination), rule=rule, remedy="name a folder elsewhere") from error
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.") as beside:
+    with scratch as beside:
         hidden = Path(beside) / destination.name
         write_bytes(hidden / MODEL, read_bytes(run_folder.model))
         write_json(hidden / RUN, to_json(found.run))

@@ -77,7 +77,7 @@ def test_a_run_that_has_not_ended_is_not_exported(
     folder.metrics_path.unlink()
     said = flag3d("export-checkpoint", folder.key, "--out", tmp_path / "given", "--licence", "CC0", "--home", home.root)
     assert said.code == 2
-    assert "the run is fitted" in said.err
+    assert "the run has not ended: fitted" in said.err
     assert not (tmp_path / "given").exists()
 
 
@@ -97,4 +97,23 @@ def test_a_wrong_word_is_answered(
     said = flag3d("export-checkpoint", *words, "--out", tmp_path / "given", "--home", home.root)
     assert said.code == 2
     assert rule in said.err
+    assert not (tmp_path / "given").exists()
+
+
+def test_remarks_that_are_no_text_and_places_where_nothing_can_be_written_are_named(
+    flag3d: Flag3d, home: Home, tiny_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    folder = trained(tiny_run(epochs=1, max_clips_per_epoch=8), home)
+    remarks = tmp_path / "remarks.md"
+    remarks.write_bytes(b"abc\xff\xfe")
+    words = ("export-checkpoint", folder.key, "--licence", "CC0", "--home", home.root)
+
+    no_text = flag3d(*words, "--out", tmp_path / "given", "--remarks", remarks)
+    no_file = flag3d(*words, "--out", tmp_path / "given", "--remarks", tmp_path)
+    no_place = flag3d(*words, "--out", "/proc/given")
+
+    assert (no_text.code, no_file.code, no_place.code) == (2, 2, 2)
+    assert "cannot be read as text in UTF-8" in no_text.err
+    assert "not a file" in no_file.err
+    assert "its folder cannot be made" in no_place.err
     assert not (tmp_path / "given").exists()
