@@ -49,7 +49,7 @@ class Board:
     def stop(self, reason: str) -> None:
         """The launch ends before its runs did: their records say why, and they are shown as stopped.
 
-        A followed run goes on where it is led. The record of any run that somebody else leads by now is left to him.
+        A followed run goes on where it is led. The record of any run that somebody else leads by now is left to them.
         """
         me = Holder.this_process()
         for run in self.open_runs():

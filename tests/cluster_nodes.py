@@ -105,7 +105,7 @@ class ClusterNodes:
         raise RuntimeError(f"{nodes} nodes did not start within {START_SECONDS:.0f} s:\n{logs}")
 
     def _is_of(self, process: subprocess.Popen, ray_node: str) -> bool:
-        return any(f"--node_id={ray_node}" in _words(child) for child in _tree(process))
+        return any(f"--node_id={ray_node}" in words_of(child) for child in _tree(process))
 
     def _end(self, process: subprocess.Popen) -> None:
         tree = _tree(process)
@@ -116,10 +116,11 @@ class ClusterNodes:
         process.poll()
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words_of(process: psutil.Process) -> list[str]:
+    """A process's command line; empty where it has ended meanwhile: Ray's workers come and go."""
     try:
         return process.cmdline()
-    except psutil.NoSuchProcess:  # Ray's workers come and go
+    except psutil.Error:
         return []
 
 

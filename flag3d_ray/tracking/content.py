@@ -6,7 +6,7 @@ Times come from the store, never from the clock: whoever writes the same run twi
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +66,7 @@ class Group:
                 )
 
 
-def _alone_with(path: StorePath):
+def _alone_with(path: StorePath) -> AbstractContextManager[object]:
     if not isinstance(path, Path):
         return nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def export_checkpoint(run_folder: RunFolder, destination: Path, card: str) -> Pa
         card: Markdown that says what it was trained on, with which seeds, how well it does and under which licence.
 
     Raises:
-        RunError: the run has no model yet, the destination exists, the card is empty.
+        RunError: the run has no model yet, the destination exists or cannot be written, the card is empty.
         DataError: the run's dataset is not in the home.
     """
     if destination.exists():

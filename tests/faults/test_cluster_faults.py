@@ -17,7 +17,7 @@ from flag3d_ray.home import VARIABLE, Home
 from flag3d_ray.provenance import source_facts
 from flag3d_ray.run import Run, to_json
 from flag3d_ray.store import RunFolder
-from tests.cluster_nodes import ClusterNodes
+from tests.cluster_nodes import ClusterNodes, words_of
 from tests.faults.driver import ON_RAY, SECONDS, Driver, driver, folder_of, results, table_of, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -49,12 +49,6 @@ def processes(leader: Driver, *names: str) -> list[psutil.Process]:
     """Processes of a launch whose title or program begins with one of the names."""
     found = psutil.Process(leader.process.pid).children(recursive=True)
     return [process for process in found if Path(" ".join(words_of(process)[:1])).name.startswith(names)]
-
-
-def words_of(process: psutil.Process) -> list[str]:
-    with contextlib.suppress(psutil.Error):
-        return process.cmdline()
-    return []
 
 
 def test_a_trial_and_an_evaluator_that_are_killed_are_replaced_within_the_launch(home, undisturbed, long_runs):
