@@ -70,6 +70,9 @@ def train(
     exclude: ExcludeOption = None,
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads to compute with; with another number sums round differently.")
+    ] = 1,
     address: AddressOption = "local",
     stall_limit: StallOption = 0.0,
     chaos: ChaosOption = "",
@@ -113,7 +116,11 @@ def train(
     if init_from:
         run = replace(run, init_from=_kept(init_from, Home.at(home)))
     executor = "ray" if workers > 1 else executor
-    surroundings = (Home.at(home), resources(executor, workers, 1, address, stall_limit), console, track, retry_failed)
+    if threads > 1 and executor == "ray":
+        rule = "on Ray a run has a CPU for each of its workers"
+        raise RunError(where=f"--threads {threads}", rule=rule, remedy="leave it out, or use --executor local")
+    used = replace(resources(executor, workers, 1, address, stall_limit), threads=threads)
+    surroundings = (Home.at(home), used, console, track, retry_failed)
     launch = Launch(*surroundings, chaos=parse_chaos(chaos))
     without = ""
     if exclude is not None:

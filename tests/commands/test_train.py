@@ -84,6 +84,27 @@ def test_a_run_trains_at_the_rate_that_is_asked_for(flag3d: Flag3d, home: Home) 
     assert rates == {4e-4}
 
 
+def test_a_run_computes_with_as_many_threads_as_are_asked_for(
+    flag3d: Flag3d, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flag3d_ray.training import trial
+
+    used: list[int] = []
+    monkeypatch.setattr(trial, "set_threads", used.append)
+    assert flag3d("train", "transrac", *QUICK, "--home", home.root, "--epochs", 1, "--threads", 3).code == 0
+    assert {*used} == {3}
+
+
+@pytest.mark.parametrize("where", [("--executor", "ray"), ("--workers", 2)])
+def test_threads_are_refused_on_ray_where_a_run_has_a_cpu_a_worker(
+    flag3d: Flag3d, home: Home, where: tuple[str, str | int]
+) -> None:
+    said = flag3d("train", "transrac", *QUICK, *where, "--home", home.root, "--threads", 2)
+    assert said.code == 2
+    assert "leave it out, or use --executor local" in said.err
+    assert not home.store.root.exists()
+
+
 @pytest.mark.parametrize("rate", [0, -1e-3, 4, "nan"])
 def test_a_rate_that_cannot_train_is_refused(flag3d: Flag3d, home: Home, rate: float | str) -> None:
     said = flag3d("train", "transrac", *QUICK, "--home", home.root, "--learning-rate", rate)

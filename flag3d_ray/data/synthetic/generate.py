@@ -26,6 +26,8 @@ from flag3d_ray.skeleton import FLAG3D24
 
 # Raised whenever the same parameters give other samples.
 GENERATOR = 1
+# The same of the random motions alone, so that datasets without them stay what they are.
+PROCEDURAL_GENERATOR = 2
 _STREAM, _LENGTHS, _PERSON = 0x5A3E, 0x1E46, 0x9E50
 CLIPS_PER_SHARD = 2048  # 72 MiB at 128 frames, a quarter of a minute's work
 _FAULT_RATE = 0.25
@@ -205,6 +207,8 @@ def make_synthetic(
         DataError: see `write_dataset`.
     """
     parameters = {"generator": GENERATOR, **asdict(spec)}
+    if spec.procedural:
+        parameters["procedural_generator"] = PROCEDURAL_GENERATOR
     return write_dataset(
         folder,
         partial(_samples, spec),

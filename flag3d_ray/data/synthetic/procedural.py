@@ -93,6 +93,7 @@ def draw_tempo(rng: np.random.Generator) -> Tempo:
         trend=0.25,
         rest_clips=0.5,
         idle_clips=0.5,
+        cut_clips=0.5,
     )
 
 
@@ -100,7 +101,8 @@ def _vectors(rng: np.random.Generator, timeline: Timeline, variation: Variation)
     """Rotation vectors of all joints in radians: posture, the repeated motion, and what does not count."""
     frames, joints = len(timeline), len(FLAG3D24)
     waves_KT = _waves(rng, timeline.phase_T).astype(np.float32)
-    swing_KV3 = _swings(rng, len(waves_KT))
+    waves = len(waves_KT)
+    swing_KV3 = _swings(rng, waves)
     if not variation.shape:
         # One wave that swings as far as all did: it turns every joint about the sum of its axes.
         waves_KT = _bump(timeline.phase_T, 0.5, 1.0)[None].astype(np.float32)
@@ -110,8 +112,9 @@ def _vectors(rng: np.random.Generator, timeline: Timeline, variation: Variation)
     if rng.random() < 0.5 and variation.posture:
         swing_KV3, posture_V3 = _symmetric(swing_KV3), _symmetric(posture_V3)
     wandering_1T = smooth_noise(rng, 1, frames, spacing=4.0 * timeline.fps)
+    strength_KT = _strengths(rng, waves, len(timeline.reps_R2))[: len(waves_KT), timeline.rep_T]
     if variation.amplitude:
-        waves_KT *= 1 + 0.12 * wandering_1T
+        waves_KT *= (1 + 0.12 * wandering_1T) * strength_KT
     swing_3VK = swing_KV3.transpose(2, 1, 0).astype(np.float32)
     # Sums instead of matrix products, here and below: the last bits of BLAS depend on its number of threads.
     vectors_3VT = posture_V3.T[..., None].astype(np.float32)
@@ -165,8 +168,21 @@ def _far_enough(swing_KV3: Float[np.ndarray, "K V 3"]) -> Float[np.ndarray, "K V
     return swing_KV3 * max(1.0, _SMALLEST_SWING / largest)
 
 
+def _strengths(rng: np.random.Generator, waves: int, repetitions: int) -> Float32[np.ndarray, "K R"]:
+    """How strong each wave is in each repetition: 1, in half of the clips log-normal by up to 50 % and in [0.3, 1.8].
+
+    People who tire or do an exercise badly do some of its repetitions half. A part is common to all waves of a repetition.
+    """
+    spread = rng.uniform(0.0, 0.5) * (rng.random() < 0.5)
+    common_R, own_KR = rng.standard_normal(repetitions), rng.standard_normal((waves, repetitions))
+    return np.clip(np.exp(spread * (common_R + own_KR) / 2**0.5), 0.3, 1.8).astype(np.float32)
+
+
 def _restless(rng: np.random.Generator, timeline: Timeline) -> Float32[np.ndarray, "3 V T"]:
-    """Rotation vectors of what does not count: half of the joints wander by 0.02 to 0.15 rad, the whole body tilts."""
+    """Rotation vectors of what does not count: half of the joints wander by 0.02 to 0.15 rad, the whole body tilts.
+
+    In half of the clips the posture changes too, so slowly that it is another one after a third of the sequence.
+    """
     frames, joints = len(timeline), len(FLAG3D24)
     vectors_3VT = np.zeros((3, joints, frames), np.float32)
     restless = np.flatnonzero((rng.random(joints) < 0.5) & (_RANGE_V > 0))
@@ -175,7 +191,9 @@ def _restless(rng: np.random.Generator, timeline: Timeline) -> Float32[np.ndarra
     vectors_3VT[:, restless] = size_n1 * noise_NT.reshape(3, len(restless), frames)
     tilt = np.float32(rng.uniform(0.005, 0.04))
     vectors_3VT[:, FLAG3D24.root] += tilt * smooth_noise(rng, 3, frames, spacing=2.5 * timeline.fps)
-    return vectors_3VT
+    change_V1 = (_POSTURE_V[:, None] * rng.uniform(0.0, 0.4) * (rng.random() < 0.5)).astype(np.float32)
+    slow_NT = smooth_noise(rng, 3 * joints, frames, spacing=max(4.0 * timeline.fps, frames / 3))
+    return vectors_3VT + change_V1 * slow_NT.reshape(3, joints, frames)
 
 
 def _symmetric(vectors: Float[np.ndarray, "*k V 3"]) -> Float[np.ndarray, "*k V 3"]:

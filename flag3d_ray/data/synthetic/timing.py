@@ -30,7 +30,7 @@ class Timeline:
 
     `reps_R2` holds first and exclusive last frames, in order, without overlap, inside [0, T]. `rep_T` is the repetition
     a frame belongs to, -1 where the person idles or rests. `phase_T` runs from 0 to below 1 through a repetition and is
-    0 outside.
+    0 outside; where the recording begins or ends in the middle of one, it begins above 0 or ends below 1.
     """
 
     fps: float
@@ -57,6 +57,8 @@ class Tempo:
         trend: bound of the linear change of duration: first and last repetition are up to this much off the mean.
         rest_clips, rest_gaps, rest_mean: share of sequences with rests, share of their gaps with one, mean length.
         idle_clips, idle_mean: share of sequences with idle time at head and tail, mean length of each.
+        cut_clips: share of sequences that begin after up to half of the first repetition, and, drawn for itself, share of
+            those that end before the last two fifths of the last one are over. Without idle time there.
     """
 
     seconds: float
@@ -70,6 +72,7 @@ class Tempo:
     rest_mean: float = 0.3
     idle_clips: float = 0.5
     idle_mean: float = 0.5
+    cut_clips: float = 0.0
 
     def __post_init__(self) -> None:
         if self.repetitions < 1 or self.seconds <= 0 or self.fps <= 0:
@@ -89,12 +92,25 @@ def draw_timeline(rng: np.random.Generator, tempo: Tempo) -> Timeline:
     rest_R = np.where(rested_R, rng.exponential(tempo.rest_mean, count), 0.0)
     rest_R[-1] = 0.0
     head, tail = rng.exponential(tempo.idle_mean, 2) * (rng.random() < tempo.idle_clips)
+    begin, end = _cut(rng, count, tempo.cut_clips)
+    work_R[0] *= 1 - begin
+    work_R[-1] *= end
+    head, tail = head * (begin == 0), tail * (end == 1)
 
     parts = np.concatenate([[head], np.stack([work_R, rest_R], axis=1).ravel(), [tail]])
     seconds = parts * (tempo.seconds if tempo.duration_s is None else tempo.duration_s / parts.sum())
     edges = np.rint(np.cumsum(seconds) * tempo.fps).astype(np.int64)
     reps_R2 = np.stack([edges[0:-2:2], edges[1:-1:2]], axis=1)
-    return _timeline(tempo.fps, reps_R2, int(edges[-1]))
+    return _timeline(tempo.fps, reps_R2, int(edges[-1]), begin, end)
+
+
+def _cut(rng: np.random.Generator, count: int, share: float) -> tuple[float, float]:
+    """Phase of the first repetition at the first frame, and of the last one at the last. A single one is cut once."""
+    if not share:  # nothing is drawn, so that the activities stay what they were before recordings could be cut
+        return 0.0, 1.0
+    late, early = rng.random(2) < share
+    begin, end = rng.uniform(0.0, 0.5), rng.uniform(0.6, 1.0)
+    return begin if late else 0.0, end if early and not (late and count == 1) else 1.0
 
 
 def evenly_timed(timeline: Timeline) -> Timeline:
@@ -103,14 +119,19 @@ def evenly_timed(timeline: Timeline) -> Timeline:
     return _timeline(timeline.fps, np.stack([edges[:-1], edges[1:]], axis=1), len(timeline))
 
 
-def _timeline(fps: float, reps_R2: Int[np.ndarray, "R 2"], frames: int) -> Timeline:
+def _timeline(
+    fps: float, reps_R2: Int[np.ndarray, "R 2"], frames: int, begin: float = 0.0, end: float = 1.0
+) -> Timeline:
     lengths_R = reps_R2[:, 1] - reps_R2[:, 0]
     if lengths_R.min() < _MIN_REP_FRAMES:
         raise ValueError(f"a repetition of {lengths_R.min()} frames: fewer repetitions or a longer sequence needed")
     frame_T = np.arange(frames)
     rep_T = np.searchsorted(reps_R2[:, 0], frame_T, side="right") - 1
     rep_T[frame_T >= reps_R2[rep_T, 1]] = -1
-    phase_T = np.where(rep_T < 0, 0.0, (frame_T - reps_R2[rep_T, 0]) / lengths_R[rep_T])
+    from_R, to_R = np.zeros(len(reps_R2)), np.ones(len(reps_R2))
+    from_R[0], to_R[-1] = begin, end
+    passed_T = (frame_T - reps_R2[rep_T, 0]) / lengths_R[rep_T]
+    phase_T = np.where(rep_T < 0, 0.0, from_R[rep_T] + (to_R - from_R)[rep_T] * passed_T)
     return Timeline(fps, reps_R2, rep_T, phase_T)
 
 

@@ -15,15 +15,17 @@ class Variation:
     stays exactly what it was. With all removed: one raised cosine at constant tempo, standing, one person, still.
 
     Attributes:
-        tempo: log-normal repetition durations around a linear trend, rests in between, idle time at both ends. Plain:
-            as many repetitions in as many frames, all of one length.
+        tempo: log-normal repetition durations around a linear trend, rests in between, idle time at both ends or a
+            recording that begins or ends in the middle of a repetition. Plain: as many repetitions in as many frames,
+            all of one length.
         shape: two or three waves with turning points and dwell of their own, in a third of the clips two bumps per
             repetition, in a third an added sine. Plain: one raised cosine, which swings as far.
-        amplitude: it wanders by about 12 %. Plain: constant.
+        amplitude: it wanders by about 12 %, and in half of the clips each repetition has a strength of its own.
+            Plain: constant.
         posture: random base posture, half of the clips symmetric, a third lying. Plain: each limb for itself, standing.
         person: bone lengths within 10 %, facing any direction. Plain: the body at rest, facing +z.
-        distractors: smooth motion without a period on half of the joints, sway of the whole body, sensor noise of 6 mm.
-            Plain: none.
+        distractors: smooth motion without a period on half of the joints, sway of the whole body, in half of the clips
+            a posture that changes slowly, sensor noise of 6 mm. Plain: none.
     """
 
     tempo: bool = True

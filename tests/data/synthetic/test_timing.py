@@ -1,5 +1,7 @@
 """Counts and durations follow Table 2, timelines are well formed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,31 @@ def test_frames_know_their_repetition_and_phase(seed):
             rep_T[frame], phase_T[frame] = number, (frame - start) / (end - start)
     assert np.array_equal(timeline.rep_T, rep_T)
     assert timeline.phase_T == pytest.approx(phase_T)
+
+
+def test_half_of_the_recordings_begin_and_half_end_in_the_middle_of_a_repetition():
+    whole = Tempo(seconds=2.0, repetitions=5, jitter=0.0, trend=0.0, rest_clips=0.0, idle_clips=1.0)
+    cut = replace(whole, cut_clips=0.5)
+    begun, ended = 0, 0
+    for seed in range(200):
+        timeline = draw_timeline(np.random.default_rng(seed), cut)
+        begin, end, lengths = timeline.phase_T[0], timeline.phase_T[-1], np.diff(timeline.reps_R2).ravel()
+        begins, ends = begin > 0, timeline.reps_R2[-1, 1] == len(timeline)
+        begun, ended = begun + begins, ended + ends
+        assert lengths[0] == pytest.approx(60 * (1 - begin), abs=1.01)
+        assert np.all(np.abs(lengths[1:-1] - 60) <= 1)
+        assert not begins or (timeline.reps_R2[0, 0] == 0 and begin < 0.5)
+        assert not ends or (0.55 < end <= 1.0 and lengths[-1] == pytest.approx(60 * end, abs=2.01))
+    assert begun / 200 == pytest.approx(0.5, abs=0.1)
+    assert ended / 200 == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_single_repetition_is_cut_at_one_end_only():
+    tempo = Tempo(seconds=3.0, repetitions=1, jitter=0.0, trend=0.0, idle_clips=0.0, cut_clips=1.0)
+    for seed in SEEDS:
+        timeline = draw_timeline(np.random.default_rng(seed), tempo)
+        assert timeline.phase_T[-1] == pytest.approx(1.0, abs=0.03)
+        assert len(timeline) >= 45
 
 
 def test_a_given_duration_is_met_to_the_frame():
