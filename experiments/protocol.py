@@ -78,6 +78,7 @@ class Preset:
     that need one of their own. With a `warm_start` every learned method starts, seed by seed, from one text-free network
     trained that long on the training actions of `dataset`: on two cores each arm alone would not leave the flat start of
     the loss. Where there are `weights`, networks of the preset's own sizes and profile start from these instead.
+    `count_weight` is that of TransRAC's loss.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Preset:
     own: Mapping[str, Recipe] = field(default_factory=dict)
     warm_start: TrainSpec | None = None
     weights: Weights | None = None
+    count_weight: float = 0.0
 
     def recipe_for(self, dataset: str) -> Recipe:
         """The recipe of a dataset."""
@@ -137,6 +139,7 @@ COUNTER = Preset(
         noise=0.005,
         mirror=True,
     ),
+    count_weight=10.0,
     # `counter` of the package is `counter_synthetic` after these epochs: flag3d train --init-from.
     own={
         **PROCEDURAL,
@@ -226,7 +229,7 @@ def hl_rac(size: Preset, fusion: Fusion) -> HLRAC:
 
 def transrac(size: Preset) -> TransRAC:
     """The same network without language."""
-    return TransRAC(**sizes(size.network))
+    return TransRAC(**sizes(size.network), count_weight=size.count_weight)
 
 
 def text_free(method: DensityNetwork) -> TransRAC:

@@ -21,6 +21,7 @@ class RepetitionCounter(nn.Module):
         tokens: give the fusion one text point vector per token instead of their pooled one.
         density_scale: the network predicts the density times this value. Densities are near 0.08, so at scale 1
             predicting zero is a strong local minimum.
+        count_weight: of the error of the count in the loss, see `loss`.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class RepetitionCounter(nn.Module):
         *,
         tokens: bool = False,
         density_scale: float = 100.0,
+        count_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -38,6 +40,7 @@ class RepetitionCounter(nn.Module):
         self.text = text
         self.tokens = tokens
         self.density_scale = density_scale
+        self.count_weight = count_weight
 
     def forward(self, batch: Batch) -> Float[Tensor, "B T"]:
         """The scaled density, in the dtype of the computation."""
@@ -67,10 +70,19 @@ class RepetitionCounter(nn.Module):
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """Mean squared error of the scaled density over rows and frames, in float32 at least.
 
+        With a `count_weight` w, w |c' - c| / c is added, averaged over rows: c' is the sum of the density, c the count.
+
         Raises:
-            ValueError: the batch has no density.
+            ValueError: the batch has no density, or there is a count weight and it has no count.
         """
-        return self.density_loss(self(batch), batch)
+        output_BT = self(batch)
+        loss = self.density_loss(output_BT, batch)
+        if not self.count_weight:
+            return loss
+        if batch.count_B is None:
+            raise ValueError("the loss needs a batch with count_B")
+        count_B = output_BT.to(batch.count_B.dtype).sum(dim=1) / self.density_scale
+        return loss + self.count_weight * ((count_B - batch.count_B).abs() / batch.count_B).mean()
 
     def density_loss(self, output_BT: Float[Tensor, "B T"], batch: Batch) -> Float[Tensor, ""]:
         """The loss of scaled densities that the network gave for a batch."""

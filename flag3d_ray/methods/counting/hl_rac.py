@@ -99,7 +99,13 @@ class DensityNetwork:
     profile: Profile = PAPER
 
     def assemble(
-        self, shapes: Shapes, seed: int, *, fusion: Fusion | Literal["none"], tokens: bool = False
+        self,
+        shapes: Shapes,
+        seed: int,
+        *,
+        fusion: Fusion | Literal["none"],
+        tokens: bool = False,
+        count_weight: float = 0.0,
     ) -> RepetitionCounter:
         """The module, with weights drawn from `seed` alone and the global random state left as it was."""
         from flag3d_ray.models.initialization import weights_from
@@ -115,6 +121,7 @@ class DensityNetwork:
                 TextPoints(shapes.text_width, len(layout(shapes.layout))) if fusion != "none" else None,
                 tokens=tokens,
                 density_scale=self.profile.density_scale,
+                count_weight=count_weight,
             )
 
     def _head(self, features: int, frames: int) -> DensityHead:

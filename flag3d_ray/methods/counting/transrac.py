@@ -7,7 +7,8 @@ Original code: SvipRepetitionCounting/TransRAC (Apache-2.0), a network for video
 
 Modifications: the video backbone is the text-free HL-GCN (A + alpha S), so that the comparison with HL-RAC isolates
 the text; one temporal scale and three transformer layers as in HL-RAC, where the original has scales (1, 4, 8) and one
-layer.
+layer. The paper's loss is that of the density; the released code can add the relative error of the count (`mae_error`),
+which is an option here, off by default.
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ PUBLISHED = TrainSpec(
 
 @dataclass(frozen=True, kw_only=True)
 class TransRAC(DensityNetwork):
-    """The density network of HL-RAC with the text points removed."""
+    """The density network of HL-RAC with the text points removed.
+
+    Attributes:
+        count_weight: of the relative error of the count, added to the loss of the scaled density. That loss hardly sees one
+            slow repetition: n of them in a clip weigh as n squared.
+    """
+
+    count_weight: float = 0.0
 
     name: ClassVar[str] = "transrac"
     task: ClassVar[str] = "counting"
@@ -39,4 +47,4 @@ class TransRAC(DensityNetwork):
 
     def build(self, shapes: Shapes, seed: int) -> RepetitionCounter:
         """The network with weights drawn from `seed` alone; the text width of `shapes` is not read."""
-        return self.assemble(shapes, seed, fusion="none")
+        return self.assemble(shapes, seed, fusion="none", count_weight=self.count_weight)
