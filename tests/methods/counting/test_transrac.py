@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
 from flag3d_ray.methods.base import Shapes
@@ -23,18 +26,37 @@ def test_it_has_the_depth_of_hl_rac_and_its_own_name():
     assert (method.name, method.task, method.language) == ("transrac", "counting", False)
 
 
+SMALL = TransRAC(widths=(4, 4), model_width=8, attention_heads=2, layers=1, conv_channels=2, dropout=(0.0, 0.0, 0.0))
+SHORT = Shapes(frames=8, layout="ntu25")
+BATCH = Batch(
+    clip_ids=("a", "b"),
+    joints_BTVC=torch.randn(2, 8, 25, 3, generator=torch.Generator().manual_seed(0)),
+    valid_BT=torch.ones(2, 8, dtype=torch.bool),
+    text_BLD=torch.zeros(2, 0, 0),
+    text_valid_BL=torch.ones(2, 0, dtype=torch.bool),
+    density_BT=torch.full((2, 8), 0.1),
+    count_B=torch.tensor([1.0, 4.0]),
+)
+
+
 def test_it_reads_no_text():
-    shapes = Shapes(frames=8, layout="ntu25")
-    method = TransRAC(widths=(4, 4), model_width=8, attention_heads=2, layers=1, conv_channels=2)
-    network = method.build(shapes, 0)
-    batch = Batch(
-        clip_ids=("a", "b"),
-        joints_BTVC=torch.randn(2, 8, 25, 3, generator=torch.Generator().manual_seed(0)),
-        valid_BT=torch.ones(2, 8, dtype=torch.bool),
-        text_BLD=torch.zeros(2, 0, 0),
-        text_valid_BL=torch.ones(2, 0, dtype=torch.bool),
-        density_BT=torch.full((2, 8), 0.1),
-    )
-    network.loss(batch).backward()
+    network = SMALL.build(SHORT, 0)
+    network.loss(BATCH).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
-    assert len(network.predict(batch)) == 2
+    assert len(network.predict(BATCH)) == 2
+
+
+def test_the_relative_error_of_the_count_is_added_to_the_loss_by_its_weight():
+    plain, weighted = SMALL.build(SHORT, 0).eval(), replace(SMALL, count_weight=10.0).build(SHORT, 0).eval()
+    errors = [abs(claim.count - truth) / truth for claim, truth in zip(plain.predict(BATCH), (1.0, 4.0), strict=True)]
+    with torch.no_grad():
+        difference = float(weighted.loss(BATCH) - plain.loss(BATCH))
+    assert difference == pytest.approx(10.0 * sum(errors) / 2, rel=1e-4)
+    assert TransRAC().count_weight == 0.0
+
+
+def test_a_count_weight_needs_counts():
+    uncounted = replace(BATCH, count_B=None)
+    SMALL.build(SHORT, 0).loss(uncounted)
+    with pytest.raises(ValueError, match="count_B"):
+        replace(SMALL, count_weight=1.0).build(SHORT, 0).loss(uncounted)
