@@ -71,7 +71,8 @@ def train(
     executor: ExecutorOption = "local",
     workers: WorkersOption = 1,
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads to compute with; with another number sums round differently.")
+        int,
+        typer.Option("--threads", min=1, help="Threads to compute with; with another number sums round differently."),
     ] = 1,
     address: AddressOption = "local",
     stall_limit: StallOption = 0.0,
