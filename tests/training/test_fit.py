@@ -1,6 +1,6 @@
 """One run in this process: trained or fitted, stopped and continued, started from another run's weights."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from flag3d_ray.execution import ensure
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_digests, run_key
 from flag3d_ray.methods.base import Fitted, Shapes
-from flag3d_ray.methods.counting.hl_rac import HLRAC, PAPER, RELEASED
+from flag3d_ray.methods.counting.hl_rac import HLRAC, PAPER, RELEASED, DensityNetwork
 from flag3d_ray.methods.counting.knn import KNN
 from flag3d_ray.preparation import keep_weights
 from flag3d_ray.run import Resources, Run, TrainSpec
@@ -192,7 +192,7 @@ def test_a_network_with_text_starts_with_the_output_of_the_one_without_and_learn
     if fusion == "cross_attention" and profile.fuse_level == "feature":
         pytest.skip("attention to text has no form on feature maps")
     source = tiny_run(replace(tiny_run().method, profile=profile))
-    sizes = {name: getattr(source.method, name) for name in vars(source.method)}
+    sizes = {field.name: getattr(source.method, field.name) for field in fields(DensityNetwork)}
     plain = cast(nn.Module, source.method.build(SHAPES, 5))
     with torch.no_grad():
         for name, tensor in plain.named_parameters():
