@@ -50,7 +50,7 @@ def run(request, tiny_run) -> Run:
     name, _, fusion = request.param.partition(" ")
     kind: Any = next(kind for kind in COUNTING if kind.__name__ == name)
     smallest = tiny_run().method
-    shared = {field.name: getattr(smallest, field.name) for field in fields(smallest)}
+    shared = {field.name: getattr(smallest, field.name) for field in fields(DensityNetwork)}
     if issubclass(kind, DensityNetwork):
         return tiny_run(kind(**shared, **SMALLEST.get(name, {}), **({"fusion": fusion} if fusion else {})))
     return tiny_run(kind(**SMALLEST.get(name, {})))
