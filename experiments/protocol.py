@@ -126,8 +126,8 @@ PROCEDURAL = dict.fromkeys(
 )
 # The network that comes with the package: wide enough to count what it has never seen, small enough for two cores. It went on
 # from these, --init-from, for 14 epochs at the same rate, for 20 at up to 4e-4 and for 36 at up to 5e-4, all without a count
-# weight, then for 6 at up to 2e-4; each with a seed of its own, which draws other clips. UI-PRMD, MAE: 0.068 after the third,
-# 0.056 after the fourth with other random motions, 0.041 after the last.
+# weight, then for 6 at up to 2e-4. Seeds 0, 0, 1, 2, 3: another one draws other clips. UI-PRMD, MAE: 0.068 after the third,
+# 0.056 after the fourth, on other random motions, 0.041 after the last.
 COUNTER = Preset(
     name="counter",
     dataset="synthetic-mixed",
@@ -154,8 +154,7 @@ COUNTER = Preset(
     },
 )
 # Clips are varied as those that the package's network was trained on. Mean validation MAE of TransRAC and the three
-# fusions (seed 0, 600 clips): 0.064 before the first step, 0.070 at 2e-4, 0.085 at 5e-4. At lower rates the methods with heads
-# from random weights would not leave the start.
+# fusions (seed 0, 600 clips): 0.064 before the first step, 0.070 at 2e-4, 0.085 at 5e-4.
 DEMO = Preset(
     name="demo",
     dataset="synthetic-demo",

@@ -175,18 +175,23 @@ def cluster_or_not(resources: Resources):
     return cluster(resources)
 
 
-def resources(executor: str, workers: int, concurrent: int, address: str, stall_limit: float = 0.0) -> Resources:
+def resources(
+    executor: str, workers: int, concurrent: int, address: str, stall_limit: float = 0.0, threads: int = 1
+) -> Resources:
     """The resources of this machine, or of the running cluster, as the options ask; `stall_limit` in minutes.
 
     More runs at a time than a cluster has CPUs are taken at their word: it may grow.
 
     Raises:
-        RunError: an unknown executor, or a cluster that cannot be reached.
+        RunError: an unknown executor, several threads on Ray, or a cluster that cannot be reached.
     """
     import torch
 
     if executor not in ("ray", "local"):
         raise RunError(where=f"--executor {executor}", rule="unknown executor", remedy="use ray or local")
+    if threads > 1 and executor == "ray":
+        rule = "on Ray a run has a CPU for each of its workers"
+        raise RunError(where=f"--threads {threads}", rule=rule, remedy="leave it out, or use --executor local")
     if executor == "local" or address == "local":
         cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
     else:
@@ -200,6 +205,7 @@ def resources(executor: str, workers: int, concurrent: int, address: str, stall_
         concurrent=concurrent or max(1, gpus or cpus),
         cpus=cpus,
         gpus=gpus,
+        threads=threads,
         compile=gpus > 0,
         address=address,
         stall_limit=60.0 * stall_limit,

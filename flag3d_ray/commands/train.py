@@ -117,10 +117,7 @@ def train(
     if init_from:
         run = replace(run, init_from=_kept(init_from, Home.at(home)))
     executor = "ray" if workers > 1 else executor
-    if threads > 1 and executor == "ray":
-        rule = "on Ray a run has a CPU for each of its workers"
-        raise RunError(where=f"--threads {threads}", rule=rule, remedy="leave it out, or use --executor local")
-    used = replace(resources(executor, workers, 1, address, stall_limit), threads=threads)
+    used = resources(executor, workers, 1, address, stall_limit, threads)
     surroundings = (Home.at(home), used, console, track, retry_failed)
     launch = Launch(*surroundings, chaos=parse_chaos(chaos))
     without = ""

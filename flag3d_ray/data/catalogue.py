@@ -29,7 +29,7 @@ SYNTHETIC = {
     "synthetic-clips": Synthetic(takes_per_action=3000, frames=128),
     # For checkpoints that count what they have never seen: random motions and the training activities together. 4.3 GB.
     # At 30 frames a second, so that a crop of few slow repetitions still fills a clip: resampled to 256 frames a third of
-    # the clips was padded, and networks overcounted one and two slow repetitions by 10 %.
+    # the clips was padded, and one and two slow repetitions of UI-PRMD were counted with an error of 10 %.
     "synthetic-mixed": Synthetic(takes_per_action=MIXED_TAKES, procedural=MIXED_PROCEDURAL),
     # What a group of the variation is worth: random motions train, a take of every activity validates and tests. 0.2 GB each.
     **{

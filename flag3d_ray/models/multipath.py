@@ -62,9 +62,8 @@ class MultiPathCounter(RepetitionCounter):
     def __init__(
         self, encoder: nn.Module, paths: MultiPath, head: DensityHead, *, density_scale: float, count_weight: float
     ) -> None:
-        super().__init__(encoder, head, density_scale=density_scale)
+        super().__init__(encoder, head, density_scale=density_scale, count_weight=count_weight)
         self.paths = paths
-        self.count_weight = count_weight
 
     def forward(self, batch: Batch) -> Float[Tensor, "B T"]:
         """The scaled density, in the dtype of the computation."""
@@ -78,9 +77,6 @@ class MultiPathCounter(RepetitionCounter):
         Raises:
             ValueError: the batch has no density or no count.
         """
-        if batch.count_B is None:
-            raise ValueError("the loss needs a batch with count_B")
         output_BT = self(batch)
-        density = self.density_loss(output_BT, batch) / self.density_scale**2
-        count_B = output_BT.to(batch.count_B.dtype).sum(dim=1) / self.density_scale
-        return density + self.count_weight * F.smooth_l1_loss(count_B, batch.count_B)
+        count = F.smooth_l1_loss(*self.counts(output_BT, batch))
+        return self.density_loss(output_BT, batch) / self.density_scale**2 + self.count_weight * count

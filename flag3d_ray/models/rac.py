@@ -79,10 +79,18 @@ class RepetitionCounter(nn.Module):
         loss = self.density_loss(output_BT, batch)
         if not self.count_weight:
             return loss
+        count_B, truth_B = self.counts(output_BT, batch)
+        return loss + self.count_weight * ((count_B - truth_B).abs() / truth_B).mean()
+
+    def counts(self, output_BT: Float[Tensor, "B T"], batch: Batch) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+        """Sums of the densities that the network gave for a batch, and the true counts, in the dtype of these.
+
+        Raises:
+            ValueError: the batch has no count.
+        """
         if batch.count_B is None:
             raise ValueError("the loss needs a batch with count_B")
-        count_B = output_BT.to(batch.count_B.dtype).sum(dim=1) / self.density_scale
-        return loss + self.count_weight * ((count_B - batch.count_B).abs() / batch.count_B).mean()
+        return output_BT.to(batch.count_B.dtype).sum(dim=1) / self.density_scale, batch.count_B
 
     def density_loss(self, output_BT: Float[Tensor, "B T"], batch: Batch) -> Float[Tensor, ""]:
         """The loss of scaled densities that the network gave for a batch."""
