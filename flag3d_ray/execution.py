@@ -27,6 +27,7 @@ from flag3d_ray.run import Resources, Run, describe, run_sources, to_json
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import clip_spec
 from flag3d_ray.training.recovery import drop_damaged
+from flag3d_ray.training.threads import computing_with
 from flag3d_ray.training.trial import Trial, fit_trial
 
 FOLLOW_SECONDS = 1.0
@@ -56,7 +57,7 @@ def ensure(
         chaos.require(resources)
     keep_changes(home.changes)
     board = plan(runs, home)
-    with Leases() as leases, ExitStack() as watching:
+    with computing_with(resources.threads), Leases() as leases, ExitStack() as watching:
         if retry_failed:  # before anybody watches, who could have read a failure that is forgotten meanwhile
             _forget_failures(board, leases)
         watching.enter_context(Watching(board, watchers))
@@ -65,7 +66,7 @@ def ensure(
             mine = _lead(waiting, board, leases)
             if mine:
                 _write_records(mine, board, home, resources)
-                _prepare(mine, board, home, resources)
+                _prepare(mine, board, home)
                 _run_all(mine, board, home, resources, deadline, chaos)
                 leases.release([board.cells[run].folder.lease for run in mine])
             else:
@@ -147,12 +148,12 @@ def facts(run: Run, home: Home, resources: Resources) -> dict[str, Any]:
     return known | {"captions": captions(clip_spec(run, home, "train"))}
 
 
-def _prepare(runs: Sequence[Run], board: Board, home: Home, resources: Resources) -> None:
+def _prepare(runs: Sequence[Run], board: Board, home: Home) -> None:
     prepare_weights(runs, home)
     reading = [run for run in runs if run.data.text is not None]
     for run in reading:
         board.set(run, "preparing")
-    prepare_texts(reading, home, resources.threads)
+    prepare_texts(reading, home)
     for run in reading:
         board.set(run, "waiting")
 

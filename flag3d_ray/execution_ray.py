@@ -23,6 +23,7 @@ from flag3d_ray.files import DiskFull
 from flag3d_ray.lease import read_holder
 from flag3d_ray.run import Resources
 from flag3d_ray.training.ray_train import fit_with_workers
+from flag3d_ray.training.threads import set_threads
 from flag3d_ray.training.trial import Trial, fit_trial
 
 FitAll = Callable[[Sequence[Trial]], None]
@@ -108,6 +109,7 @@ class FullDisk(tune.Stopper):
 def tune_trial(config: dict) -> None:
     """A function trainable: fit the run, report each epoch, and report the end once more."""
     trial: Trial = config["trial"]
+    set_threads(trial.resources.threads)
     try:
         status = fit_trial(trial, partial(_report_epoch, trial), node=this_node())
     except DiskFull as error:

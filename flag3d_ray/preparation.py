@@ -12,16 +12,14 @@ from flag3d_ray.run import Run, Weights
 from flag3d_ray.storage import StorePath
 from flag3d_ray.training.checkpoint import load_tensors
 from flag3d_ray.training.fit import clip_spec
-from flag3d_ray.training.threads import set_threads
 
 
-def prepare_texts(runs: Iterable[Run], home: Home, threads: int = 1) -> None:
+def prepare_texts(runs: Iterable[Run], home: Home) -> None:
     """Encode the captions of every dataset and encoder that the runs read; what the cache holds is not encoded again.
 
     Raises:
         EncoderUnreachable: an encoder's weights are not there.
     """
-    set_threads(threads)  # fixed, so that embeddings too are the same on any number of cores
     wanted: dict[tuple, ClipSpec] = {}
     for run in runs:
         if run.data.text is not None:

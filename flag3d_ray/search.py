@@ -48,6 +48,7 @@ from flag3d_ray.store import RunFolder
 from flag3d_ray.study import alone, completed_trials, open_storage, read_study, requeue_orphans
 from flag3d_ray.training.fit import OnEpoch
 from flag3d_ray.training.recovery import drop_damaged
+from flag3d_ray.training.threads import set_threads
 from flag3d_ray.training.trial import Trial, fit_trial
 
 METRIC = "val_mae"
@@ -282,6 +283,7 @@ def search_trial(
 
     A full disk is reported, not raised: Tune would try the trial again.
     """
+    set_threads(resources.threads)
     try:
         run = sweep.space(FixedTrial(config))
         folder = _answered(run, home, resources, _report_epoch, deadline)
@@ -312,7 +314,7 @@ def _answered(
         if folder.status not in ("finished", "failed") and not is_spent(deadline):
             folder.write_record(**facts(run, home, resources), recovery=drop_damaged(folder))
             prepare_weights([run], home)
-            prepare_texts([run], home, resources.threads)
+            prepare_texts([run], home)
             trial = Trial(run, home, folder, Holder.this_process(), resources, source, deadline)
             if fit_trial(trial, on_epoch, node=this_node()) == "fitted":
                 began = time.perf_counter()

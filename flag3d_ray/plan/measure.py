@@ -25,7 +25,7 @@ from flag3d_ray.sample import Batch
 from flag3d_ray.training.context import Context
 from flag3d_ray.training.fit import EVALUATION_BATCH
 from flag3d_ray.training.loop import train
-from flag3d_ray.training.threads import set_threads
+from flag3d_ray.training.threads import computing_with
 
 STEPS, PREDICTIONS = 9, 5  # the first of each warms up and is not counted
 ENOUGH_SECONDS = 4.0  # of steps, and again of predictions: large networks get fewer
@@ -45,7 +45,11 @@ class Measured:
 
 def measure(asked: Measured) -> Speed:
     """The speed of one kind of run on this machine. A few seconds; of networks of the paper's size some more."""
-    set_threads(asked.threads)
+    with computing_with(asked.threads):
+        return _measure(asked)
+
+
+def _measure(asked: Measured) -> Speed:
     run = asked.run
     data = replace(run.data, split=asked.split, text=None, exclude="")
     clips = open_clips(ClipSpec(folder=asked.folder, text_cache=asked.folder, part=asked.part, data=data))

@@ -22,7 +22,6 @@ from flag3d_ray.run import Resources, Run
 from flag3d_ray.storage import StorageLost, is_trouble
 from flag3d_ray.store import RunFolder
 from flag3d_ray.training.fit import OnEpoch, fit
-from flag3d_ray.training.threads import set_threads
 from flag3d_ray.training.watchdog import ended_when_stalled
 
 WAIT_SECONDS = 0.2
@@ -71,7 +70,6 @@ def fit_trial(trial: Trial, on_epoch: OnEpoch, fit_run: FitRun | None = None, *,
     folder = trial.folder
     if folder.status in ("finished", "fitted") or not _source_is_there(trial) or is_spent(trial.deadline):
         return folder.status
-    set_threads(trial.resources.threads)
     began, spent = time.perf_counter(), folder.record().get("seconds", 0.0)
 
     folder.write_record(status="started", running=True, reason="", places=places_with(folder, node))

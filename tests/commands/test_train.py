@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from flag3d_ray.home import Home
 
@@ -87,12 +88,20 @@ def test_a_run_trains_at_the_rate_that_is_asked_for(flag3d: Flag3d, home: Home) 
 def test_a_run_computes_with_as_many_threads_as_are_asked_for(
     flag3d: Flag3d, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from flag3d_ray.evaluation import evaluate
     from flag3d_ray.training import trial
 
     used: list[int] = []
-    monkeypatch.setattr(trial, "set_threads", used.append)
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *words, **more: (used.append(torch.get_num_threads()), function(*words, **more))[1]
+
+    monkeypatch.setattr(trial, "fit", noted(trial.fit))
+    monkeypatch.setattr(evaluate, "predict", noted(evaluate.predict))
+    before = torch.get_num_threads()
     assert flag3d("train", "transrac", *QUICK, "--home", home.root, "--epochs", 1, "--threads", 3).code == 0
-    assert {*used} == {3}
+    assert used == [3, 3] != [before, before]
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("where", [("--executor", "ray"), ("--workers", 2)])
