@@ -9,9 +9,11 @@ from flag3d_ray.execution_ray import LOSSES, quiet_run_config
 from flag3d_ray.files import DiskFull
 from flag3d_ray.home import Home
 from flag3d_ray.identity import run_key
+from flag3d_ray.lease import Holder
 from flag3d_ray.methods.counting.fourier import Fourier
 from flag3d_ray.run import Resources, Run
 from flag3d_ray.store import RunFolder
+from flag3d_ray.training.trial import Trial
 
 LOCAL = Resources(executor="local")
 # Ray copies its own context with options that it deprecates itself.
@@ -50,7 +52,11 @@ def test_trials_on_ray_give_what_the_local_executor_gives(fresh_home, tiny_run, 
     assert states(ensure(runs, home, Resources(executor="ray", concurrent=2, cpus=2))) == ["cached"] * 4
 
 
-def test_a_full_disk_ends_the_launch_and_is_not_tried_again_on_another_node(tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_launch_and_is_not_tried_again_on_another_node(
+    fresh_home, tiny_run, tmp_path, monkeypatch
+):
+    run, home = tiny_run(), fresh_home()
+    trial = Trial(run, home, folder_of(run, home), Holder.this_process(), Resources(cpus=2))
     error, reported = DiskFull(where="/mnt/flag3d", rule="no space left", remedy="free some"), []
 
     def no_space(*_, **__) -> str:
@@ -61,7 +67,7 @@ def test_a_full_disk_ends_the_launch_and_is_not_tried_again_on_another_node(tmp_
     monkeypatch.setattr(execution_ray.tune, "report", reported.append)
     stop = execution_ray.FullDisk()
 
-    execution_ray.tune_trial({"trial": None})
+    execution_ray.tune_trial({"trial": trial})
 
     assert stop("1", {"epoch": 1}) is False
     assert stop.stop_all() is False
